@@ -1,0 +1,5 @@
+/** main.cf parameters: smtpd. */
+import { text } from './descriptor.ts';
+
+export const SMTPD_PARAMS = {} as const;
+void text;

@@ -1,0 +1,82 @@
+/**
+ * Every message that passes between two Postern processes, by the socket it travels on.
+ *
+ * Sockets lie in `$queue_directory/postern/` (the working directory of every process): `private/`
+ * is open to mail_owner only, `public/` to local commands. Frames are made by ipc/channel.ts.
+ */
+import type { DeliveryReport, DeliveryRequest, QueueEntry } from '../mail/stages.ts';
+
+/** To qmgr on `private/qmgr`. */
+export type ToQmgr =
+  /** First message of every connection. */
+  | { readonly kind: 'hello'; readonly role: string; readonly pid: number }
+  /** A message is on disk. The whole entry, so that qmgr need not read it. */
+  | { readonly kind: 'arrived'; readonly entry: QueueEntry }
+  /** An agent for a transport, ready for `slots` deliveries at once. */
+  | { readonly kind: 'agent'; readonly transport: string; readonly slots: number }
+  | { readonly kind: 'report'; readonly seq: number; readonly report: DeliveryReport }
+  /** A root-capable agent asks for the body of the request it works on. */
+  | { readonly kind: 'body-wanted'; readonly seq: number; readonly id: string }
+  /** anvil: may this client do one more of this? */
+  | {
+      readonly kind: 'anvil';
+      readonly seq: number;
+      readonly service: string;
+      readonly client: string;
+      readonly event: AnvilEvent;
+    }
+  /** Operator requests, from public/qmgr too. */
+  | { readonly kind: 'flush'; readonly id?: string; readonly site?: string }
+  | { readonly kind: 'maildrop' }
+  | { readonly kind: 'list'; readonly seq: number };
+
+export type AnvilEvent = 'connect' | 'disconnect' | 'message' | 'recipient' | 'auth' | 'newtls';
+
+/** From qmgr. */
+export type FromQmgr =
+  | { readonly kind: 'deliver'; readonly seq: number; readonly request: DeliveryRequest }
+  /** Body bytes follow as binary frames with this seq; `last` closes. */
+  | { readonly kind: 'body'; readonly seq: number; readonly last: boolean; readonly fault?: string }
+  /** Counts per smtpd_client_event time unit, after counting this event. */
+  | {
+      readonly kind: 'anvil-counts';
+      readonly seq: number;
+      readonly concurrency: number;
+      readonly rate: number;
+    }
+  | { readonly kind: 'listed'; readonly seq: number; readonly active: readonly string[] }
+  | { readonly kind: 'done'; readonly note?: string };
+
+/** smtpd to auth on `private/auth`. The secret crosses only this socket. */
+export type ToAuth = {
+  readonly kind: 'verify';
+  readonly seq: number;
+  readonly service: string;
+  readonly username: string;
+  readonly secret: string;
+  readonly clientAddress: string;
+};
+
+export type FromAuth = {
+  readonly kind: 'verdict';
+  readonly seq: number;
+  readonly verdict: 'accepted' | 'rejected' | 'unavailable';
+  /** The name policies use, in canonical spelling; present when accepted. */
+  readonly username?: string;
+  readonly groups?: readonly string[];
+};
+
+/** Worker and master, over the cluster's IPC channel. */
+export type ToMaster =
+  | { readonly kind: 'ready' }
+  /** qmgr needs an agent process for this transport. */
+  | { readonly kind: 'agent-wanted'; readonly transport: string };
+
+export type FromMaster =
+  /** PEM texts for a service, at start and whenever the files change. */
+  | { readonly kind: 'keys'; readonly keys: readonly KeyMaterial[]; readonly ticketKeys: string }
+  /** Stop accepting, finish what is under way, then exit 0. */
+  | { readonly kind: 'drain' }
+  | { readonly kind: 'stop' };
+
+export type KeyMaterial = { readonly certPem: string; readonly keyPem: string };
