@@ -1,5 +1,61 @@
-/** main.cf parameters: smtp. */
-import { text } from './descriptor.ts';
+/** main.cf parameters of the SMTP and LMTP client and of name service. Defaults are Postfix's. */
+import { bool, int, text, time } from './descriptor.ts';
 
-export const SMTP_PARAMS = {} as const;
-void text;
+export const SMTP_PARAMS = {
+  dns_servers: text(
+    '',
+    'Name servers, as address:port in the order to ask them; empty: those of /etc/resolv.conf.',
+  ),
+  smtp_host_lookup: text('dns', 'How to find hosts: dns, native (the hosts file first), or both.'),
+  smtp_dns_support_level: text('', 'disabled, enabled or dnssec; empty: enabled.'),
+  smtp_tcp_port: text('smtp', 'Default port of a next hop without one.'),
+  lmtp_tcp_port: text('24', 'Default port of an LMTP next hop without one.'),
+  smtp_helo_name: text('$myhostname', 'The name in EHLO and HELO.'),
+  lmtp_lhlo_name: text('$myhostname', 'The name in LHLO.'),
+  smtp_bind_address: text('', 'IPv4 address to connect from.'),
+  smtp_bind_address6: text('', 'IPv6 address to connect from.'),
+  smtp_mx_address_limit: int('5', 'Addresses of a destination to try at most; 0: no limit.'),
+  smtp_mx_session_limit: int('2', 'Sessions a delivery may open at most; 0: no limit.'),
+  smtp_address_preference: text('any', 'any, ipv4 or ipv6: which addresses come first.'),
+  smtp_fallback_relay: text(
+    '$fallback_relay',
+    'Destinations to try when no host of the real one can be reached.',
+  ),
+  fallback_relay: text('', 'Old name of smtp_fallback_relay.'),
+  smtp_connect_timeout: time('30s', 'Limit for opening a connection; 0: none.'),
+  smtp_helo_timeout: time('300s', 'Limit for the greeting and for EHLO.'),
+  smtp_mail_timeout: time('300s', 'Limit for the reply to MAIL FROM.'),
+  smtp_rcpt_timeout: time('300s', 'Limit for the reply to RCPT TO.'),
+  smtp_data_init_timeout: time('120s', 'Limit for the reply to DATA.'),
+  smtp_data_xfer_timeout: time('180s', 'Limit for sending a piece of the message.'),
+  smtp_data_done_timeout: time('600s', 'Limit for the reply to the end of the message.'),
+  smtp_quit_timeout: time('300s', 'Limit for the reply to QUIT.'),
+  lmtp_connect_timeout: time('0s', 'Limit for opening an LMTP connection; 0: none.'),
+  smtp_skip_5xx_greeting: bool('yes', 'Try the next host after a 5xx greeting.'),
+  smtp_skip_quit_response: bool('yes', 'Do not wait for the reply to QUIT.'),
+  smtp_always_send_ehlo: bool('yes', 'Send EHLO whatever the greeting says.'),
+  smtp_never_send_ehlo: bool('no', 'Send HELO only.'),
+  smtp_discard_ehlo_keywords: text('', 'EHLO keywords of servers to ignore, any case.'),
+  lmtp_discard_lhlo_keywords: text('', 'LHLO keywords of servers to ignore, any case.'),
+  smtp_connection_cache_on_demand: bool('yes', 'Keep a session while more mail is waiting for it.'),
+  smtp_connection_cache_time_limit: time('2s', 'How long an unused session is kept.'),
+  smtp_connection_reuse_time_limit: time('300s', 'How long one session is used.'),
+  smtp_connection_reuse_count_limit: int('0', 'How often one session is used; 0: no limit.'),
+  smtp_sasl_auth_enable: bool('no', 'Log in to the next hop.'),
+  smtp_sasl_password_maps: text('', 'Tables of next hop or host with `user:password`.'),
+  smtp_sasl_security_options: text(
+    'noplaintext, noanonymous',
+    'What a mechanism must not be: noplaintext, noanonymous, ...',
+  ),
+  smtp_sasl_tls_security_options: text(
+    '$smtp_sasl_security_options',
+    'The same for sessions with TLS.',
+  ),
+  smtp_sasl_mechanism_filter: text('', 'Mechanisms to use of those offered; empty: all.'),
+  lmtp_sasl_auth_enable: bool('no', 'Log in to the LMTP server.'),
+  lmtp_sasl_password_maps: text('', 'As smtp_sasl_password_maps, for LMTP.'),
+  disable_mime_output_conversion: bool(
+    'no',
+    'Never convert 8-bit mail for hosts without 8BITMIME. Conversion is not done either way.',
+  ),
+} as const;

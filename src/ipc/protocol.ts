@@ -69,12 +69,18 @@ export type FromAuth = {
 /** Worker and master, over the cluster's IPC channel. */
 export type ToMaster =
   | { readonly kind: 'ready' }
+  /** It cannot start: the text names the fault and the remedy. The process exits after it. */
+  | { readonly kind: 'failed'; readonly text: string }
   /** qmgr needs an agent process for this transport. */
   | { readonly kind: 'agent-wanted'; readonly transport: string };
 
 export type FromMaster =
   /** PEM texts for a service, at start and whenever the files change. */
   | { readonly kind: 'keys'; readonly keys: readonly KeyMaterial[]; readonly ticketKeys: string }
+  /** qmgr: read main.cf again in place; deliveries under way go on. */
+  | { readonly kind: 'reload' }
+  /** qmgr: there is no master.cf row for this transport, or it does not start. */
+  | { readonly kind: 'no-agent'; readonly transport: string; readonly reason: string }
   /** Stop accepting, finish what is under way, then exit 0. */
   | { readonly kind: 'drain' }
   | { readonly kind: 'stop' };

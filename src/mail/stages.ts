@@ -173,6 +173,8 @@ export type RecipientOutcome = {
   readonly relay: string;
   /** For `sent`: the next hop takes over DSN duties (RFC 3461), so no "relayed" report is due. */
   readonly dsnPassedOn?: boolean;
+  /** Milliseconds for connection setup and for transmission: last two figures of delays=. */
+  readonly timesMs?: { readonly setup: number; readonly transmission: number };
 };
 
 /** What an agent answers to a request. */

@@ -38,7 +38,15 @@ export interface Draft {
 
 /** What may change of a stored entry. */
 export type EntryChange =
-  | { readonly kind: 'replace'; readonly entry: QueueEntry }
+  | {
+      /**
+       * Write a new state of an entry that is in the queue; one that was removed meanwhile stays
+       * removed. `onHold` is the operator's: the stored value stays unless `byOperator` is set.
+       */
+      readonly kind: 'replace';
+      readonly entry: QueueEntry;
+      readonly byOperator?: true;
+    }
   | { readonly kind: 'remove'; readonly id: string };
 
 /** A message made by ourselves, committed in the same transaction as the change that caused it. */
@@ -80,3 +88,22 @@ export type Body = {
   /** Chunks in order; may be iterated once. */
   readonly chunks: AsyncIterable<Buffer>;
 };
+
+export type RecoveryReport = {
+  readonly entries: number;
+  /** Set aside with a warning. */
+  readonly corrupt: number;
+  readonly reindexed: number;
+  /** Body files without a record, removed. */
+  readonly orphans: number;
+};
+
+/** The store as its keeper, qmgr, sees it. */
+export interface QueueKeeper extends QueueStore {
+  /** Once, before the first `due`. Idempotent. */
+  recover(): Promise<Result<RecoveryReport, StoreFault>>;
+  /** Each minute and whenever a child process ended: frees what killed readers pinned. */
+  maintain(): void;
+  /** Set a damaged message aside: it leaves `due` and `list`, and is kept for the operator. */
+  quarantine(id: string): Promise<Result<void, StoreFault>>;
+}

@@ -1,0 +1,162 @@
+/**
+ * All services of a running server: start in order, answer qmgr's wish for agents, hand out keys,
+ * reload, stop.
+ *
+ * Order of start: qmgr (it creates the queue), auth, then the listeners; "started" is said when
+ * all of them are ready. A listener that cannot bind at that time is fatal; later it is retried.
+ */
+import { unlinkSync } from 'node:fs';
+import type { MasterRow } from '../conf/master-cf.ts';
+import type { Config } from '../conf/params.ts';
+import type { ToMaster } from '../ipc/protocol.ts';
+import type { Logger } from '../log/maillog.ts';
+import { keyRing, type KeyRing } from './keys.ts';
+import { type PlannedService, planServices } from './services.ts';
+import { type WorkerEvents, type WorkerGroup, workerGroup } from './workers.ts';
+
+const KEY_POLL_MS = 5_000;
+const STOP_POLL_MS = 20;
+
+export type Services = {
+  readonly start: (config: Config, rows: readonly MasterRow[]) => void;
+  readonly reload: (config: Config, rows: readonly MasterRow[]) => void;
+  readonly stop: (limitMs: number, done: () => void) => void;
+};
+
+export function openServices(options: {
+  readonly configDirectory: string;
+  readonly logger: Logger;
+  readonly onStarted: () => void;
+  readonly onFatal: (text: string) => void;
+}): Services {
+  const { logger } = options;
+  const groups = new Map<string, { service: PlannedService; group: WorkerGroup; keys?: KeyRing }>();
+  let phases: string[][] = [];
+  let awaited = new Map<string, number>();
+  let started = false;
+
+  const events: WorkerEvents = {
+    logger,
+    onFork: (service, worker) => {
+      const message = groups.get(service.key)?.keys?.message();
+      if (message) worker.send(message);
+    },
+    onReady: (service) => {
+      const left = awaited.get(service.key);
+      if (left === undefined) return;
+      if (left > 1) awaited.set(service.key, left - 1);
+      else awaited.delete(service.key);
+      if (awaited.size === 0) nextPhase();
+    },
+    onFailed: (service, text) => {
+      if (!started) options.onFatal(text);
+      else logger.error(text);
+      if (service.role.kind === 'agent') noAgent(service.info.name, text);
+    },
+    onMessage: (_service, message) => wanted(message),
+  };
+
+  const noAgent = (transport: string, reason: string): void => {
+    for (const { service, group } of groups.values()) {
+      if (service.role.entry.startsWith('qmgr/')) group.send({ kind: 'no-agent', transport, reason });
+    }
+  };
+
+  const wanted = (message: ToMaster): void => {
+    if (message.kind !== 'agent-wanted') return;
+    const found = [...groups.values()].find(
+      ({ service }) => service.role.kind === 'agent' && service.info.name === message.transport,
+    );
+    if (!found) return noAgent(message.transport, 'mail transport unavailable');
+    if (found.group.alive() < found.service.workers) found.group.fill(found.group.alive() + 1);
+  };
+
+  const nextPhase = (): void => {
+    const keys = phases.shift();
+    if (!keys) {
+      if (!started) options.onStarted();
+      started = true;
+      return;
+    }
+    awaited = new Map(keys.map((key) => [key, groups.get(key)?.service.workers ?? 0]));
+    for (const key of keys) groups.get(key)?.group.fill(awaited.get(key) ?? 0);
+    if (keys.length === 0) nextPhase();
+  };
+
+  const add = (service: PlannedService): void => {
+    const keys = service.role.kind === 'listener' ? keyRing(service.config, logger, Date.now()) : undefined;
+    groups.set(service.key, { service, group: workerGroup(service, events), ...(keys ? { keys } : {}) });
+  };
+
+  const plan = (config: Config, rows: readonly MasterRow[]): readonly PlannedService[] => {
+    const { services, faults } = planServices(options.configDirectory, config, rows);
+    for (const fault of faults) logger.warning(fault);
+    return services;
+  };
+
+  const keyTimer = setInterval(() => {
+    for (const { group, keys } of groups.values()) {
+      const message = keys?.refresh(Date.now()) ? keys.message() : undefined;
+      if (message) group.send(message);
+    }
+  }, KEY_POLL_MS);
+
+  return {
+    start: (config, rows) => {
+      removeSockets();
+      for (const service of plan(config, rows)) add(service);
+      const keysOf = (test: (service: PlannedService) => boolean): string[] =>
+        [...groups].filter(([, { service }]) => test(service)).map(([key]) => key);
+      phases = [
+        keysOf(({ role }) => role.entry.startsWith('qmgr/')),
+        keysOf(({ role }) => role.kind === 'single' && !role.entry.startsWith('qmgr/')),
+        keysOf(({ role }) => role.kind === 'listener'),
+      ];
+      nextPhase();
+    },
+    reload: (config, rows) => {
+      const next = plan(config, rows);
+      for (const [key, { group }] of groups) {
+        if (next.some((service) => service.key === key)) continue;
+        group.stop('drain');
+        groups.delete(key);
+      }
+      for (const service of next) {
+        const known = groups.get(service.key);
+        if (!known) {
+          add(service);
+          if (service.role.kind !== 'agent') groups.get(service.key)?.group.fill(service.workers);
+        } else if (service.role.entry.startsWith('qmgr/')) known.group.send({ kind: 'reload' });
+        else {
+          known.service = service;
+          if (known.keys) known.keys = keyRing(service.config, logger, Date.now());
+          known.group.replace(service, () => undefined);
+        }
+      }
+    },
+    stop: (limitMs, done) => {
+      clearInterval(keyTimer);
+      for (const { group } of groups.values()) group.stop('stop');
+      const endMs = Date.now() + limitMs;
+      const timer = setInterval(() => {
+        const isEmpty = [...groups.values()].every(({ group }) => group.count() === 0);
+        if (!isEmpty && Date.now() < endMs) return;
+        clearInterval(timer);
+        for (const { group } of groups.values()) group.kill();
+        removeSockets();
+        done();
+      }, STOP_POLL_MS);
+    },
+  };
+}
+
+/** Left over by a killed server; a bind would fail on them. */
+function removeSockets(): void {
+  for (const path of ['private/qmgr', 'private/auth', 'public/qmgr']) {
+    try {
+      unlinkSync(path);
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error)) throw error;
+    }
+  }
+}
