@@ -5,7 +5,7 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { hashPassword } from '../src/auth/hash.ts';
+import { makeHash } from '../src/auth/hash.ts';
 import { freePorts, makeDirectory, removeDirectory, startPostern, startPostfix } from '../test/support/instance.ts';
 
 export type AuthKind = 'cheap' | 'argon2id';
@@ -34,7 +34,7 @@ function makeCertificate(directory: string): { readonly cert: string; readonly k
 }
 
 const passwdLine = async (auth: AuthKind): Promise<string> =>
-  `${USER}:${auth === 'cheap' ? `{PLAIN}${PASSWORD}` : await hashPassword(PASSWORD)}`;
+  `${USER}:${auth === 'cheap' ? `{PLAIN}${PASSWORD}` : await makeHash(PASSWORD)}`;
 
 export async function startPosternServer(setup: Setup): Promise<Server> {
   const directory = makeDirectory('postern-bench-');

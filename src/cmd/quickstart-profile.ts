@@ -7,8 +7,8 @@
 import { randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { hashPassword } from '../auth/hash.ts';
-import { ensureBootstrapCertificates } from '../tls/bootstrap.ts';
+import { makeHash } from '../auth/hash.ts';
+import { makeBootstrap } from '../tls/bootstrap.ts';
 import { ok, type Result } from '../util/result.ts';
 
 export type Ports = {
@@ -50,11 +50,12 @@ export async function writeProfile(options: ProfileOptions): Promise<Result<Prof
   for (const name of ['etc', 'spool', 'data', 'mail', 'log']) {
     mkdirSync(join(options.directory, name), { recursive: true });
   }
-  const certificates = await ensureBootstrapCertificates({
+  const certificates = await makeBootstrap({
     directory: options.certsDirectory,
     names: [`mail.${DOMAIN}`, 'localhost'],
     addresses: ['127.0.0.1', '::1'],
-    progress: options.progress,
+    nowMs: Date.now(),
+    onProgress: (text) => options.progress(`${text} ...`),
   });
   if (!certificates.ok) return certificates;
   writeFileSync(join(etc, 'main.cf'), mainCf(options));
@@ -76,7 +77,7 @@ async function makeLogins(options: ProfileOptions, etc: string): Promise<readonl
       user: `${name}@${DOMAIN}`,
       password: randomBytes(12).toString('base64url'),
     }));
-    const hashes = await Promise.all(made.map(({ password }) => hashPassword(password)));
+    const hashes = await Promise.all(made.map(({ password }) => makeHash(password)));
     const lines = made.map(({ user }, i) => `${user}:${hashes[i] ?? ''}\n`);
     writeFileSync(join(etc, 'passwd'), lines.join(''), { mode: 0o600 });
     writeFileSync(file, made.map(({ user, password }) => `${user} ${password}\n`).join(''), { mode: 0o600 });

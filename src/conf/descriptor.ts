@@ -13,7 +13,11 @@ type Common = {
   readonly doc: string;
 };
 
-export type TextParam = Common & { readonly type: 'text' };
+export type TextParam = Common & {
+  readonly type: 'text';
+  /** The value stays as written: its `$names` are known only at delivery (`$home`, `$user`). */
+  readonly raw?: true;
+};
 export type BoolParam = Common & { readonly type: 'bool' };
 /** Whole number without suffix; `min`/`max` inclusive (0 means no limit where the doc says so). */
 export type IntParam = Common & {
@@ -33,6 +37,13 @@ export const text = (value: string, doc: string): TextParam => ({
   type: 'text',
   default: value,
   doc,
+});
+/** Text that Config holds unexpanded. */
+export const rawText = (value: string, doc: string): TextParam => ({
+  type: 'text',
+  default: value,
+  doc,
+  raw: true,
 });
 export const bool = (value: string, doc: string): BoolParam => ({
   type: 'bool',

@@ -63,5 +63,4 @@ export const DELIVERY_PARAMS = {
     'Headers that are removed.',
   ),
   enable_original_recipient: bool('yes', 'Keep recipients with different originals apart.'),
-  smtpd_tls_received_header: bool('no', 'Name protocol and cipher in Received:.'),
 } as const;

@@ -56,7 +56,6 @@ export const SMTPD_PARAMS = {
     599,
   ),
   smtpd_timeout: time('${stress?{10}:{300}}s', 'How long to wait for a request.'),
-  smtpd_starttls_timeout: time('${stress?{10}:{300}}s', 'How long a TLS handshake may take.'),
   smtpd_per_request_deadline: bool(
     'yes',
     'Limit the time of a whole request, not of each read. Unlike Postfix: on without stress too.',
@@ -93,8 +92,6 @@ export const SMTPD_PARAMS = {
   smtputf8_enable: bool('yes', 'Announce SMTPUTF8.'),
   smtpd_client_port_logging: bool('no', 'Log the port of a client.'),
   line_length_limit: int('2048', 'Longest command line.', 512),
-  smtpd_sasl_response_limit: int('12288', 'Longest AUTH response.', 512),
-  smtpd_sasl_authenticated_header: bool('no', 'Name the login in Received:.'),
   smtpd_hide_client_session: bool('no', 'Leave client details out of Received:.'),
   smtpd_proxy_filter: text('', 'Accepted and not used.'),
   smtpd_log_access_permit_actions: text('', 'Log permit actions of these restrictions.'),

@@ -1,6 +1,7 @@
 /** All parameters, joined. A name declared twice is a compile error in test/conf/params.test.ts. */
 
 import type { ValueOf } from './descriptor.ts';
+import { AGENT_PARAMS } from './params-agents.ts';
 import { AUTH_PARAMS } from './params-auth.ts';
 import { DELIVERY_PARAMS } from './params-delivery.ts';
 import { MAIN_PARAMS } from './params-main.ts';
@@ -19,6 +20,7 @@ export const PARAMS = {
   ...AUTH_PARAMS,
   ...TLS_PARAMS,
   ...POLICY_PARAMS,
+  ...AGENT_PARAMS,
 } as const;
 
 export type ParamName = keyof typeof PARAMS;

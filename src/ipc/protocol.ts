@@ -27,6 +27,15 @@ export type ToQmgr =
     }
   /** Operator requests, from public/qmgr too. */
   | { readonly kind: 'flush'; readonly id?: string; readonly site?: string }
+  /**
+   * postsuper changed the stored entry: forget what is remembered of it and read it again before
+   * the next attempt. Deliveries under way end; what is then settled keeps the operator's change.
+   */
+  | {
+      readonly kind: 'changed';
+      readonly id: string;
+      readonly change: 'removed' | 'held' | 'released' | 'requeued';
+    }
   | { readonly kind: 'maildrop' }
   | { readonly kind: 'list'; readonly seq: number };
 

@@ -25,3 +25,9 @@ export const isPermanent = (dsn: Dsn): boolean => dsn.status.startsWith('5');
 export function dsn(status: EnhancedStatus, reason: string): Dsn {
   return { status, reason: reason.replaceAll(/[\x00-\x1f\x7f]+/g, ' ').trim() };
 }
+
+/** soft_bounce: the same diagnostic as a temporary failure. */
+export function softened({ status, ...rest }: Dsn): Dsn {
+  const [, subject = '0', detail = '0'] = status.split('.');
+  return { ...rest, status: `4.${Number(subject)}.${Number(detail)}` };
+}

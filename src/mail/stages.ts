@@ -185,4 +185,22 @@ export type DeliveryReport = {
    * Absent when the host was reached, whatever it said about the message.
    */
   readonly siteFailure?: Dsn;
+  /**
+   * Recipients that local delivery turned into others (alias, .forward, :include:). qmgr makes each
+   * a new message with the same body, durable before the recipient is marked done, and logs
+   * `forwarded as ID`. The outcome of that recipient is `sent`.
+   */
+  readonly forwards?: readonly Forward[];
+};
+
+/** A message that an agent asks qmgr to submit again. */
+export type Forward = {
+  /** The recipient it comes from: position in QueueEntry.recipients. */
+  readonly index: number;
+  /** `owner-list@...` of a list, else the sender of the request. */
+  readonly sender: string;
+  /** Complete, rewritten addresses; virtual_alias_maps have not been asked. */
+  readonly recipients: readonly Recipient[];
+  /** Header lines with CRLF to put before the body (`Delivered-To:`); `''` for none. */
+  readonly prepend: string;
 };

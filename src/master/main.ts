@@ -64,7 +64,7 @@ function main(): void {
       stop(services, config, logger, pidFile.value, 1);
     },
   });
-  services.start(config, rows);
+  services.start(rows);
   handleSignals(services, config, logger, configDirectory, pidFile.value);
 }
 
@@ -90,7 +90,7 @@ function handleSignals(
       return;
     }
     logger.info(`reload -- version ${next.value.mail_version}, configuration ${configDirectory}`);
-    services.reload(next.value, rows.value);
+    services.reload(rows.value);
   });
 }
 

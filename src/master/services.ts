@@ -32,7 +32,6 @@ export type Plan = { readonly services: readonly PlannedService[]; readonly faul
 /** What to run for these rows. Faults name the row's line; their rows are left out. */
 export function planServices(
   configDirectory: string,
-  config: Config,
   rows: readonly MasterRow[],
 ): Plan {
   const services: PlannedService[] = [];

@@ -7,7 +7,6 @@
  */
 import { unlinkSync } from 'node:fs';
 import type { MasterRow } from '../conf/master-cf.ts';
-import type { Config } from '../conf/params.ts';
 import type { ToMaster } from '../ipc/protocol.ts';
 import type { Logger } from '../log/maillog.ts';
 import { keyRing, type KeyRing } from './keys.ts';
@@ -18,8 +17,8 @@ const KEY_POLL_MS = 5_000;
 const STOP_POLL_MS = 20;
 
 export type Services = {
-  readonly start: (config: Config, rows: readonly MasterRow[]) => void;
-  readonly reload: (config: Config, rows: readonly MasterRow[]) => void;
+  readonly start: (rows: readonly MasterRow[]) => void;
+  readonly reload: (rows: readonly MasterRow[]) => void;
   readonly stop: (limitMs: number, done: () => void) => void;
 };
 
@@ -88,8 +87,8 @@ export function openServices(options: {
     groups.set(service.key, { service, group: workerGroup(service, events), ...(keys ? { keys } : {}) });
   };
 
-  const plan = (config: Config, rows: readonly MasterRow[]): readonly PlannedService[] => {
-    const { services, faults } = planServices(options.configDirectory, config, rows);
+  const plan = (rows: readonly MasterRow[]): readonly PlannedService[] => {
+    const { services, faults } = planServices(options.configDirectory, rows);
     for (const fault of faults) logger.warning(fault);
     return services;
   };
@@ -102,9 +101,9 @@ export function openServices(options: {
   }, KEY_POLL_MS);
 
   return {
-    start: (config, rows) => {
+    start: (rows) => {
       removeSockets();
-      for (const service of plan(config, rows)) add(service);
+      for (const service of plan(rows)) add(service);
       const keysOf = (test: (service: PlannedService) => boolean): string[] =>
         [...groups].filter(([, { service }]) => test(service)).map(([key]) => key);
       phases = [
@@ -114,8 +113,8 @@ export function openServices(options: {
       ];
       nextPhase();
     },
-    reload: (config, rows) => {
-      const next = plan(config, rows);
+    reload: (rows) => {
+      const next = plan(rows);
       for (const [key, { group }] of groups) {
         if (next.some((service) => service.key === key)) continue;
         group.stop('drain');

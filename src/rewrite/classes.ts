@@ -5,7 +5,7 @@
  * @see ADDRESS_CLASS_README
  */
 import type { Config } from '../conf/params.ts';
-import { type MaybePromise, after } from '../lookup/maps.ts';
+import { after, type MaybePromise } from '../lookup/maps.ts';
 import {
   type DomainList,
   type Match,
@@ -43,7 +43,11 @@ export function openClasses(
 ): Result<Classes, readonly TableFault[]> {
   const faults: TableFault[] = [];
   const open = (
-    parameter: 'mydestination' | 'virtual_alias_domains' | 'virtual_mailbox_domains' | 'relay_domains',
+    parameter:
+      | 'mydestination'
+      | 'virtual_alias_domains'
+      | 'virtual_mailbox_domains'
+      | 'relay_domains',
   ): DomainList => {
     const matchParents = parentMatches(config, parameter);
     const list = openDomainList(parameter, config[parameter], { matchParents }, context);

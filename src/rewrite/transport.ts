@@ -7,7 +7,7 @@
  *
  * @see transport(5)
  */
-import { after, type MaybePromise, type Maps } from '../lookup/maps.ts';
+import { after, type Maps, type MaybePromise } from '../lookup/maps.ts';
 import { ABSENT, type Lookup } from '../lookup/table.ts';
 import { domainOf, stripExtension } from '../mail/address.ts';
 import type { Dsn } from '../mail/dsn.ts';

@@ -5,8 +5,9 @@
  * asks. It is closed after `idleMs` unused, and not kept beyond `reuseMs` of age or `reuseCount`
  * messages.
  */
-import type { SmtpClient } from './client.ts';
+
 import type { MailHost } from '../dns/mx.ts';
+import type { SmtpClient } from './client.ts';
 
 export type Kept = {
   readonly client: SmtpClient;

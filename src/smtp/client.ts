@@ -166,7 +166,9 @@ export class SmtpClient extends OpenConnection {
 
   /** From Deadlines. */
   expire(): void {
-    this.#fail({ kind: 'timeout', stage: this.#stage });
+    this.#fail(
+      this.upgrading ? this.#tlsFault('timed out') : { kind: 'timeout', stage: this.#stage },
+    );
   }
 
   // ---- what the base calls -------------------------------------------------------------------
@@ -203,7 +205,10 @@ export class SmtpClient extends OpenConnection {
 
   override _onError(error: Error, _type: string, reply: unknown): void {
     if (this._destroyed) return;
-    if (typeof reply === 'string' && reply !== '') return this.#fail(this.#refused(reply));
+    if (typeof reply === 'string' && reply !== '') {
+      this.#fail(this.#refused(reply));
+      return;
+    }
     this.#fail(this.upgrading ? this.#tlsFault(error.message) : this.#lost(error.message));
   }
 
@@ -212,52 +217,75 @@ export class SmtpClient extends OpenConnection {
   }
 
   override _actionGreeting(reply: string): void {
-    if (!reply.startsWith('220')) return this.#fail(this.#refused(reply));
+    if (!reply.startsWith('220')) {
+      this.#fail(this.#refused(reply));
+      return;
+    }
     const { lmtp, sendEhlo } = this.#settings;
     this.#hello(lmtp ? 'LHLO' : sendEhlo ? 'EHLO' : 'HELO');
   }
 
   override _actionLHLO(reply: string): void {
-    if (!reply.startsWith('2')) return this.#fail(this.#refused(reply));
+    if (!reply.startsWith('2')) {
+      this.#fail(this.#refused(reply));
+      return;
+    }
     this._actionEHLO(reply);
   }
 
   override _actionEHLO(reply: string): void {
     const { tls } = this.#settings;
     if (!reply.startsWith('2')) {
-      if (reply.startsWith('421') || tls === 'must') return this.#fail(this.#refused(reply));
-      return this.#hello('HELO');
+      if (reply.startsWith('421') || tls === 'must') {
+        this.#fail(this.#refused(reply));
+        return;
+      }
+      this.#hello('HELO');
+      return;
     }
     this._parseEhloExtensions(reply);
-    if (this.secure || tls === 'none') return this.#answerReady(undefined);
+    if (this.secure || tls === 'none') {
+      this.#answerReady(undefined);
+      return;
+    }
     if (this.#extensions.has('STARTTLS')) {
       this.#enter('sending STARTTLS', this.#settings.limits.starttls, 'STARTTLS');
       this._responseActions.push(this._actionSTARTTLS);
-      return this._sendCommand('STARTTLS');
+      this._sendCommand('STARTTLS');
+      return;
     }
-    if (tls !== 'must') return this.#answerReady(undefined);
+    if (tls !== 'must') {
+      this.#answerReady(undefined);
+      return;
+    }
     this.#fail({ kind: 'tls', stage: 'STARTTLS', reason: 'TLS is required, but was not offered' });
   }
 
   override _actionHELO(reply: string): void {
-    if (!reply.startsWith('2')) return this.#fail(this.#refused(reply));
+    if (!reply.startsWith('2')) {
+      this.#fail(this.#refused(reply));
+      return;
+    }
     if (this.#settings.tls === 'must' && !this.secure) {
       const reason = 'TLS is required, but was not offered';
-      return this.#fail({ kind: 'tls', stage: 'STARTTLS', reason });
+      this.#fail({ kind: 'tls', stage: 'STARTTLS', reason });
+      return;
     }
     this.#answerReady(undefined);
   }
 
   override _actionSTARTTLS(reply: string): void {
     if (reply.startsWith('2')) {
-      return this._upgradeConnection((error) => {
+      this._upgradeConnection((error) => {
         if (error) this.#fail(this.#tlsFault(error.message));
         else this.#hello(this.#settings.lmtp ? 'LHLO' : 'EHLO');
       });
+      return;
     }
     if (this.#settings.tls === 'must') {
       const reason = `TLS is required, but host refused to start TLS: ${remoteReply(reply).text}`;
-      return this.#fail({ kind: 'tls', stage: 'STARTTLS', reason });
+      this.#fail({ kind: 'tls', stage: 'STARTTLS', reason });
+      return;
     }
     // RFC 3207 section 4: credentials stay out of a session that failed to encrypt.
     this._supportedAuth = [];
@@ -300,7 +328,10 @@ export class SmtpClient extends OpenConnection {
     const { mail, rcpt } = work.transaction.commands;
     this._responseActions.push(this._actionMAIL);
     this.#enter('sending MAIL FROM', this.#settings.limits.mail, 'MAIL FROM');
-    if (!this.#extensions.has('PIPELINING')) return this._sendCommand(mail);
+    if (!this.#extensions.has('PIPELINING')) {
+      this._sendCommand(mail);
+      return;
+    }
     for (let i = 0; i < rcpt.length; i += 1) this._responseActions.push(this._actionRCPT);
     this._responseActions.push(this._actionDATA);
     work.sent = rcpt.length;
@@ -311,7 +342,10 @@ export class SmtpClient extends OpenConnection {
     const work = this.#work;
     if (!work) return;
     work.mail = remoteReply(reply);
-    if (work.sent > 0) return this.#enter('sending RCPT TO', this.#settings.limits.rcpt, 'RCPT TO');
+    if (work.sent > 0) {
+      this.#enter('sending RCPT TO', this.#settings.limits.rcpt, 'RCPT TO');
+      return;
+    }
     if (isPositive(work.mail)) this.#next(work);
     else this.#finish();
   }
@@ -336,14 +370,22 @@ export class SmtpClient extends OpenConnection {
       // A server that takes DATA without a transaction: an empty message has nobody to go to.
       if (!isPositive(work.mail)) {
         this.#finish();
-        return this.close();
+        this.close();
+        return;
       }
       this._responseActions.push(() => this.#finish());
-      return this._sendCommand('.');
+      this._sendCommand('.');
+      return;
     }
-    if (!isPositive(work.mail) || work.accepted.length === 0) return this.#finish();
+    if (!isPositive(work.mail) || work.accepted.length === 0) {
+      this.#finish();
+      return;
+    }
     work.data = remoteReply(reply);
-    if (!isGoAhead) return this.#finish();
+    if (!isGoAhead) {
+      this.#finish();
+      return;
+    }
     const stream = this._createSendStream();
     stream.write(work.transaction);
   }
@@ -381,7 +423,8 @@ export class SmtpClient extends OpenConnection {
     const action = this._responseActions.shift();
     if (action) action.call(this, reply);
     else if (!reply.startsWith('421') && !this.#isQuitSent) {
-      return this.#fail({ kind: 'protocol', stage: this.#stage, reason: 'reply to no command' });
+      this.#fail({ kind: 'protocol', stage: this.#stage, reason: 'reply to no command' });
+      return;
     }
     if (reply.startsWith('421') && !this._destroyed) this.#fail(this.#refused(reply));
   }
@@ -402,9 +445,13 @@ export class SmtpClient extends OpenConnection {
       work.sent += 1;
       this.#enter('sending RCPT TO', this.#settings.limits.rcpt, 'RCPT TO');
       this._responseActions.push(this._actionRCPT);
-      return this._sendCommand(command);
+      this._sendCommand(command);
+      return;
     }
-    if (work.accepted.length === 0) return this.#finish();
+    if (work.accepted.length === 0) {
+      this.#finish();
+      return;
+    }
     this.#enter('sending DATA command', this.#settings.limits.dataInit, 'DATA');
     this._responseActions.push(this._actionDATA);
     this._sendCommand('DATA');
@@ -427,7 +474,10 @@ export class SmtpClient extends OpenConnection {
     const pending = writeBody(this._socket, body, hasDotLines, isQuit ? QUIT : undefined, () =>
       this.#extend(),
     );
-    if (!pending) return atEnd();
+    if (!pending) {
+      atEnd();
+      return;
+    }
     void pending.then((fault) => {
       if (!fault) return atEnd();
       // No final dot was sent: the server discards what it has when the connection goes.

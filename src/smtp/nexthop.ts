@@ -34,10 +34,7 @@ export function parsePort(text: string): number | undefined {
 }
 
 /** Every element of a next hop list; undefined for one that is malformed. */
-export function parseNextHops(
-  text: string,
-  defaultPort: number,
-): readonly (NextHop | undefined)[] {
+export function parseNextHops(text: string, defaultPort: number): readonly (NextHop | undefined)[] {
   return splitList(text).map((element) => parseNextHop(element, defaultPort));
 }
 

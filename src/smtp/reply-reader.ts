@@ -90,7 +90,6 @@ function isDigit(text: string, at: number): boolean {
 
 /** UTF-8 where it is valid, else byte for byte; controls become `?`. */
 function clean(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what it looks for
   if (!/[^\x20-\x7e]/.test(text)) return text;
   const decoded = Buffer.from(text, 'latin1').toString('utf8');
   const best = decoded.includes('\ufffd') ? text : decoded;

@@ -1,6 +1,7 @@
 /** What deliveries need of main.cf, worked out once per process. */
-import { parseNameServer, parseResolvConf, type NameServer } from '../dns/exchange.ts';
+
 import type { Config } from '../conf/params.ts';
+import { type NameServer, parseNameServer, parseResolvConf } from '../dns/exchange.ts';
 import { type ClientTls, clientLevel, openClientTls } from '../tls/client.ts';
 import { err, ok, type Result } from '../util/result.ts';
 import { splitList } from '../util/text.ts';
@@ -84,7 +85,10 @@ export function deliverySettings(config: Config, lmtp: boolean): Result<Delivery
 }
 
 /** dns_servers, or those of the system. */
-export function nameServers(config: Config, resolvConf: string): Result<readonly NameServer[], string> {
+export function nameServers(
+  config: Config,
+  resolvConf: string,
+): Result<readonly NameServer[], string> {
   const servers: NameServer[] = [];
   for (const text of splitList(config.dns_servers)) {
     const server = parseNameServer(text);

@@ -4,7 +4,7 @@
  */
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ensureBootstrapCertificates } from '../../src/tls/bootstrap.ts';
+import { makeBootstrap } from '../../src/tls/bootstrap.ts';
 import { openSink, type Sink } from '../../bench/load/sink.ts';
 import { freePorts, makeDirectory, type PosternInstance, removeDirectory, startPostern } from './instance.ts';
 
@@ -33,11 +33,11 @@ export type SiteOptions = {
 export async function startSite(options: SiteOptions = {}): Promise<Site> {
   const directory = makeDirectory('postern-site-');
   const [exchange = 0, submission = 0, submissions = 0] = await freePorts(3);
-  const certs = await ensureBootstrapCertificates({
+  const certs = await makeBootstrap({
     directory: join(directory, 'certs'),
     names: [`mail.${DOMAIN}`, 'localhost'],
     addresses: ['127.0.0.1'],
-    progress: () => undefined,
+    nowMs: Date.now(),
   });
   if (!certs.ok) throw new Error(certs.error);
   const sink = await openSink();

@@ -1,0 +1,100 @@
+/**
+ * The sockets of the queue manager and what may be said on each.
+ *
+ * private/qmgr: notices of smtpd, agents and their reports, client counts. public/qmgr: requests of
+ * commands, nothing else; a message of the wrong kind ends the connection.
+ */
+import type { Socket } from 'node:net';
+import { type Channel, openChannel } from '../ipc/channel.ts';
+import type { FromQmgr, ToQmgr } from '../ipc/protocol.ts';
+import type { Logger } from '../log/maillog.ts';
+import type { AnvilCounters } from '../net/limits.ts';
+import type { QueueStore } from '../queue/store.ts';
+import type { Agent } from './agents.ts';
+import type { Qmgr } from './qmgr.ts';
+
+export type Connections = {
+  readonly accept: (socket: Socket, side: 'private' | 'public') => void;
+  readonly close: () => void;
+};
+
+const PUBLIC = new Set(['flush', 'maildrop', 'list']);
+
+export function openConnections(parts: {
+  readonly qmgr: Qmgr;
+  readonly store: Pick<QueueStore, 'openBody'>;
+  readonly logger: Logger;
+  readonly anvil: AnvilCounters;
+  readonly nowMs: () => number;
+}): Connections {
+  const { qmgr, logger } = parts;
+  const sockets = new Set<Socket>();
+
+  const accept = (socket: Socket, side: 'private' | 'public'): void => {
+    let agent: Agent | undefined;
+    sockets.add(socket);
+    const channel = openChannel<FromQmgr>(socket, {
+      onMessage: (message) => {
+        if (!isToQmgr(message) || (side === 'public' && !PUBLIC.has(message.kind))) {
+          socket.destroy(new Error('unexpected message'));
+          return;
+        }
+        if (message.kind === 'agent') {
+          agent = { channel, transport: message.transport, slots: message.slots, underWay: new Set() };
+          qmgr.addAgent(agent);
+        } else handle(message, channel, agent);
+      },
+      onClose: (error) => {
+        sockets.delete(socket);
+        if (error) logger.warning(`connection on ${side}/qmgr: ${error.message}`);
+        if (agent) qmgr.removeAgent(agent);
+      },
+    });
+  };
+
+  const handle = (message: ToQmgr, channel: Channel<FromQmgr>, agent: Agent | undefined): void => {
+    switch (message.kind) {
+      case 'arrived':
+        return qmgr.arrived(message.entry);
+      case 'report':
+        if (agent) qmgr.report(agent, message.seq, message.report);
+        return;
+      case 'body-wanted':
+        return void sendBody(message.seq, channel);
+      case 'anvil': {
+        const counts = parts.anvil.event(message.service, message.client, message.event, parts.nowMs());
+        return channel.send({ kind: 'anvil-counts', seq: message.seq, ...counts });
+      }
+      case 'flush':
+        return void qmgr.flush(message.id).then(() => channel.send({ kind: 'done' }));
+      case 'list':
+        return channel.send({ kind: 'listed', seq: message.seq, active: qmgr.activeIds() });
+      default:
+        return;
+    }
+  };
+
+  const sendBody = async (seq: number, channel: Channel<FromQmgr>): Promise<void> => {
+    const request = qmgr.requestOf(seq);
+    const body = request ? await parts.store.openBody(request) : undefined;
+    if (!body?.ok) {
+      const fault = body ? body.error.reason : 'no such delivery';
+      return channel.send({ kind: 'body', seq, last: true, fault });
+    }
+    for await (const chunk of body.value.chunks) {
+      if (!channel.sendBytes(seq, chunk)) await channel.drained();
+    }
+    channel.send({ kind: 'body', seq, last: true });
+  };
+
+  return {
+    accept,
+    close: () => {
+      for (const socket of sockets) socket.end();
+    },
+  };
+}
+
+/** Peers are ours (private/) or local commands: only the kind is checked here. */
+const isToQmgr = (message: unknown): message is ToQmgr =>
+  typeof message === 'object' && message !== null && typeof Reflect.get(message, 'kind') === 'string';

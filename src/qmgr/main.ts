@@ -1,0 +1,95 @@
+/**
+ * The qmgr process: keeper of the queue. Listens on private/qmgr for smtpd and agents, on
+ * public/qmgr for commands; bounces and client counts (anvil) are made here too.
+ */
+import { createServer, type Socket } from 'node:net';
+import { makeReporter } from '../bounce/bounce.ts';
+import { loadConfig } from '../conf/config.ts';
+import type { Config } from '../conf/params.ts';
+import { type ServiceContext, startService } from '../daemon/start.ts';
+import { lookupContext } from '../lookup/open.ts';
+import { AnvilCounters } from '../net/limits.ts';
+import { openLmdbStore } from '../queue/lmdb/store.ts';
+import { openResolver, type Resolver } from '../rewrite/resolve.ts';
+import { type Connections, openConnections } from './connections.ts';
+import { openQmgr } from './qmgr.ts';
+
+const MAINTAIN_MS = 60_000;
+
+type Prepared = { readonly resolver: Resolver };
+
+await startService<Prepared>('qmgr', {
+  prepare: async (context) => ({ resolver: openTables(context, context.config) ?? fail(context, 'tables') }),
+  serve,
+});
+
+async function serve(context: ServiceContext, prepared: Prepared): Promise<void> {
+  const { logger } = context;
+  let { config } = context;
+  let { resolver } = prepared;
+  const opened = await openLmdbStore({
+    directory: 'queue',
+    minFreeBytes: config.queue_minfree,
+    idForm: config.enable_long_queue_ids ? 'long' : 'short',
+    logger,
+    create: true,
+  });
+  if (!opened.ok) return fail(context, `queue: ${opened.error.reason}`);
+  const store = opened.value;
+  const recovered = await store.recover();
+  if (!recovered.ok) return fail(context, `queue: ${recovered.error.reason}`);
+  const { entries, corrupt, orphans } = recovered.value;
+  logger.info(`queue: ${entries} messages, ${corrupt} set aside, ${orphans} body files without a message removed`);
+
+  const qmgr = openQmgr({
+    config: () => config,
+    store,
+    resolve: (sender, recipient) => resolver.resolve(sender, recipient),
+    compose: (input) => makeReporter({ config, nowMs: Date.now(), newId: () => store.begin().id, logger })(input),
+    wantAgent: (transport) => context.sendMaster({ kind: 'agent-wanted', transport }),
+    logger,
+    loggerFor: context.loggerFor,
+    nowMs: Date.now,
+    exit: context.exit,
+  });
+  context.onMaster((message) => {
+    if (message.kind === 'no-agent') qmgr.noAgent(message.transport, message.reason);
+    if (message.kind !== 'reload') return;
+    const next = loadConfig(context.service.configDirectory, new Map(context.service.overrides));
+    const tables = next.ok ? openTables(context, next.value) : undefined;
+    if (!next.ok || !tables) return logger.error('reload: the old configuration stays in force');
+    config = next.value;
+    resolver = tables;
+  });
+  const connections: Connections = openConnections({ qmgr, store, logger, anvil: new AnvilCounters(config.anvil_rate_time_unit * 1000), nowMs: Date.now });
+  const maintain = setInterval(() => store.maintain(), MAINTAIN_MS);
+  context.onDrain(async () => {
+    clearInterval(maintain);
+    await qmgr.drain();
+    connections.close();
+    await store.close();
+  });
+  await listen('private/qmgr', (socket) => connections.accept(socket, 'private'));
+  await listen('public/qmgr', (socket) => connections.accept(socket, 'public'));
+  void qmgr.scan();
+}
+
+function openTables(context: ServiceContext, config: Config): Resolver | undefined {
+  const resolver = openResolver(config, lookupContext(config, context.logger));
+  if (resolver.ok) return resolver.value;
+  for (const { reason } of resolver.error) context.logger.error(reason);
+  return undefined;
+}
+
+const listen = (path: string, accept: (socket: Socket) => void): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const server = createServer(accept);
+    server.once('error', reject);
+    server.listen({ path }, resolve);
+  });
+
+function fail(context: ServiceContext, text: string): never {
+  context.logger.fatal(text);
+  context.sendMaster({ kind: 'failed', text });
+  return context.exit(78);
+}
