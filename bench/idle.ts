@@ -3,8 +3,8 @@
  * process that holds them all in one event loop. PSS of all server processes, per session.
  */
 import { once } from 'node:events';
-import { connect, type TLSSocket } from 'node:tls';
 import { connect as connectPlain } from 'node:net';
+import { connect, type TLSSocket } from 'node:tls';
 import { pssBytes } from './processes.ts';
 import { PASSWORD, type Server, startPosternServer, startPostfixServer, USER } from './servers.ts';
 
@@ -12,8 +12,13 @@ const AT_ONCE = 25;
 
 export async function measureIdle(): Promise<void> {
   const setup = { auth: 'cheap', dovecotCache: true, sinkPort: 9 } as const;
-  process.stdout.write('\n| idle TLS sessions, logged in | sessions | KB per session |\n|---|---|---|\n');
-  for (const [start, count] of [[startPostfixServer, 500], [startPosternServer, 5000]] as const) {
+  process.stdout.write(
+    '\n| idle TLS sessions, logged in | sessions | KB per session |\n|---|---|---|\n',
+  );
+  for (const [start, count] of [
+    [startPostfixServer, 500],
+    [startPosternServer, 5000],
+  ] as const) {
     const server = await start(setup);
     try {
       const bytes = await perSession(server, count);

@@ -11,11 +11,18 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { findProgram } from '../test/support/programs.ts';
 import { freePort, isListening, until } from '../test/support/instance.ts';
+import { findProgram } from '../test/support/programs.ts';
 import { measureIdle } from './idle.ts';
 import { cpuSeconds } from './processes.ts';
-import { PASSWORD, type Server, type Setup, startPosternServer, startPostfixServer, USER } from './servers.ts';
+import {
+  PASSWORD,
+  type Server,
+  type Setup,
+  startPosternServer,
+  startPostfixServer,
+  USER,
+} from './servers.ts';
 
 type Scenario = {
   readonly name: string;
@@ -31,12 +38,60 @@ const PLAIN = { auth: 'cheap', dovecotCache: true } as const;
 const LOGIN = ['-t', 'starttls', '-u', USER, '-p', PASSWORD];
 
 const SCENARIOS: readonly Scenario[] = [
-  { name: 'each', what: 'relay 4 KiB, a connection per message', load: ['-c', '20', '-k', '1', '-l', '4096'], messages: 4000, port: 'relay', setup: PLAIN, target: '2x rate, 0.5x CPU' },
-  { name: 'kept', what: 'relay 4 KiB, kept connections', load: ['-c', '20', '-k', '100', '-l', '4096'], messages: 8000, port: 'relay', setup: PLAIN, target: '3.5x rate, 0.33x CPU' },
-  { name: 'large', what: 'relay 100 KiB, a connection per message', load: ['-c', '20', '-k', '1', '-l', '102400'], messages: 1500, port: 'relay', setup: PLAIN, target: '' },
-  { name: 'auth', what: 'STARTTLS + AUTH, cheap hash', load: ['-c', '20', '-k', '1', '-l', '4096', ...LOGIN], messages: 2000, port: 'submission', setup: PLAIN, target: '1.5x rate' },
-  { name: 'argon2', what: 'STARTTLS + AUTH, argon2id', load: ['-c', '20', '-k', '1', '-l', '4096', ...LOGIN], messages: 1000, port: 'submission', setup: { auth: 'argon2id', dovecotCache: false }, target: '5x rate' },
-  { name: 'argon2-cache', what: 'the same, Dovecot with its cache', load: ['-c', '20', '-k', '1', '-l', '4096', ...LOGIN], messages: 1000, port: 'submission', setup: { auth: 'argon2id', dovecotCache: true }, target: '' },
+  {
+    name: 'each',
+    what: 'relay 4 KiB, a connection per message',
+    load: ['-c', '20', '-k', '1', '-l', '4096'],
+    messages: 4000,
+    port: 'relay',
+    setup: PLAIN,
+    target: '2x rate, 0.5x CPU',
+  },
+  {
+    name: 'kept',
+    what: 'relay 4 KiB, kept connections',
+    load: ['-c', '20', '-k', '100', '-l', '4096'],
+    messages: 8000,
+    port: 'relay',
+    setup: PLAIN,
+    target: '3.5x rate, 0.33x CPU',
+  },
+  {
+    name: 'large',
+    what: 'relay 100 KiB, a connection per message',
+    load: ['-c', '20', '-k', '1', '-l', '102400'],
+    messages: 1500,
+    port: 'relay',
+    setup: PLAIN,
+    target: '',
+  },
+  {
+    name: 'auth',
+    what: 'STARTTLS + AUTH, cheap hash',
+    load: ['-c', '20', '-k', '1', '-l', '4096', ...LOGIN],
+    messages: 2000,
+    port: 'submission',
+    setup: PLAIN,
+    target: '1.5x rate',
+  },
+  {
+    name: 'argon2',
+    what: 'STARTTLS + AUTH, argon2id',
+    load: ['-c', '20', '-k', '1', '-l', '4096', ...LOGIN],
+    messages: 1000,
+    port: 'submission',
+    setup: { auth: 'argon2id', dovecotCache: false },
+    target: '5x rate',
+  },
+  {
+    name: 'argon2-cache',
+    what: 'the same, Dovecot with its cache',
+    load: ['-c', '20', '-k', '1', '-l', '4096', ...LOGIN],
+    messages: 1000,
+    port: 'submission',
+    setup: { auth: 'argon2id', dovecotCache: true },
+    target: '',
+  },
 ];
 
 type Figure = { readonly rate: number; readonly cpuMs: number };
@@ -48,14 +103,32 @@ async function measure(
   messages: number,
 ): Promise<Figure> {
   const sinkPort = await freePort();
-  const sink = spawn(findProgram('smtp-sink') ?? 'smtp-sink', ['-M', String(messages + 20), '-m', '500', `127.0.0.1:${sinkPort}`, '500'], { stdio: 'ignore' });
+  const sink = spawn(
+    findProgram('smtp-sink') ?? 'smtp-sink',
+    ['-M', String(messages + 20), '-m', '500', `127.0.0.1:${sinkPort}`, '500'],
+    { stdio: 'ignore' },
+  );
   await until('the sink listens', () => isListening(sinkPort));
   const server = await start({ ...scenario.setup, sinkPort });
   try {
     const port = scenario.port === 'relay' ? server.relayPort : server.submissionPort;
     const run = (count: number): Promise<number> =>
       new Promise((resolve) => {
-        const child = spawn(loader, [...scenario.load, '-f', USER, '-m', String(count), '-R', 'b%d@dest.example', '127.0.0.1', String(port)], { stdio: ['ignore', 'ignore', 'inherit'] });
+        const child = spawn(
+          loader,
+          [
+            ...scenario.load,
+            '-f',
+            USER,
+            '-m',
+            String(count),
+            '-R',
+            'b%d@dest.example',
+            '127.0.0.1',
+            String(port),
+          ],
+          { stdio: ['ignore', 'ignore', 'inherit'] },
+        );
         child.once('close', (code) => resolve(code ?? 1));
       });
     if ((await run(20)) !== 0) throw new Error(`${server.name} refused the warm-up`);
@@ -63,10 +136,15 @@ async function measure(
     const cpuBefore = cpuSeconds(server.roots);
     const startMs = performance.now();
     if ((await run(messages)) !== 0) throw new Error(`${server.name} refused messages`);
-    const limit = new Promise((_resolve, reject) => setTimeout(() => reject(new Error(`${server.name}: not all arrived`)), 120_000).unref());
+    const limit = new Promise((_resolve, reject) =>
+      setTimeout(() => reject(new Error(`${server.name}: not all arrived`)), 120_000).unref(),
+    );
     await Promise.race([ended, limit]);
     const seconds = (performance.now() - startMs) / 1000;
-    return { rate: messages / seconds, cpuMs: ((cpuSeconds(server.roots) - cpuBefore) / messages) * 1000 };
+    return {
+      rate: messages / seconds,
+      cpuMs: ((cpuSeconds(server.roots) - cpuBefore) / messages) * 1000,
+    };
   } finally {
     sink.kill('SIGKILL');
     await server.stop();
@@ -76,7 +154,12 @@ async function measure(
 const median = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 
-async function compare(scenario: Scenario, rounds: number, loader: string, messages: number): Promise<void> {
+async function compare(
+  scenario: Scenario,
+  rounds: number,
+  loader: string,
+  messages: number,
+): Promise<void> {
   const postfix: Figure[] = [];
   const postern: Figure[] = [];
   for (let round = 0; round < rounds; round += 1) {
@@ -106,16 +189,34 @@ async function main(): Promise<void> {
       messages: { type: 'string' },
     },
   });
-  const missing = ['postfix', 'smtp-sink', 'dovecot', 'cc', 'openssl'].filter((name) => !findProgram(name));
-  if (missing.length > 0) throw new Error(`not installed: ${missing.join(' ')} (postfix dovecot-core gcc libssl-dev openssl)`);
+  const missing = ['postfix', 'smtp-sink', 'dovecot', 'cc', 'openssl'].filter(
+    (name) => !findProgram(name),
+  );
+  if (missing.length > 0)
+    throw new Error(
+      `not installed: ${missing.join(' ')} (postfix dovecot-core gcc libssl-dev openssl)`,
+    );
   const loader = join(mkdtempSync(join(tmpdir(), 'postern-load-')), 'smtp-load');
-  execFileSync('cc', ['-O2', '-pthread', '-o', loader, join(import.meta.dirname, 'load/smtp-load.c'), '-lssl', '-lcrypto']);
+  execFileSync('cc', [
+    '-O2',
+    '-pthread',
+    '-o',
+    loader,
+    join(import.meta.dirname, 'load/smtp-load.c'),
+    '-lssl',
+    '-lcrypto',
+  ]);
   const chosen = SCENARIOS.filter(({ name }) => values.scenario?.includes(name) ?? true);
   process.stdout.write(
     `Both servers sync every message before 250; medians of ${values.rounds} rounds, run in turn.\n\n| scenario | Postfix msg/s | Postern msg/s | ratio | Postfix CPU ms/msg | Postern CPU ms/msg | ratio | target |\n|---|---|---|---|---|---|---|---|\n`,
   );
   for (const scenario of chosen) {
-    await compare(scenario, Number(values.rounds), loader, Number(values.messages ?? scenario.messages));
+    await compare(
+      scenario,
+      Number(values.rounds),
+      loader,
+      Number(values.messages ?? scenario.messages),
+    );
   }
   if (!values.scenario || values.scenario.includes('idle')) await measureIdle();
 }

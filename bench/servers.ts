@@ -6,7 +6,13 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeHash } from '../src/auth/hash.ts';
-import { freePorts, makeDirectory, removeDirectory, startPostern, startPostfix } from '../test/support/instance.ts';
+import {
+  freePorts,
+  makeDirectory,
+  removeDirectory,
+  startPostern,
+  startPostfix,
+} from '../test/support/instance.ts';
 
 export type AuthKind = 'cheap' | 'argon2id';
 
@@ -19,7 +25,11 @@ export type Server = {
   readonly stop: () => Promise<void>;
 };
 
-export type Setup = { readonly sinkPort: number; readonly auth: AuthKind; readonly dovecotCache: boolean };
+export type Setup = {
+  readonly sinkPort: number;
+  readonly auth: AuthKind;
+  readonly dovecotCache: boolean;
+};
 
 export const USER = 'user@example.org';
 export const PASSWORD = 'correct horse battery';
@@ -28,7 +38,25 @@ export const PASSWORD = 'correct horse battery';
 function makeCertificate(directory: string): { readonly cert: string; readonly key: string } {
   const cert = join(directory, 'cert.pem');
   const key = join(directory, 'key.pem');
-  execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '30', '-subj', '/CN=localhost', '-keyout', key, '-out', cert], { stdio: 'ignore' });
+  execFileSync(
+    'openssl',
+    [
+      'req',
+      '-x509',
+      '-newkey',
+      'rsa:2048',
+      '-nodes',
+      '-days',
+      '30',
+      '-subj',
+      '/CN=localhost',
+      '-keyout',
+      key,
+      '-out',
+      cert,
+    ],
+    { stdio: 'ignore' },
+  );
   chmodSync(key, 0o644);
   return { cert, key };
 }

@@ -39,14 +39,20 @@ type Attempt = 'accepted' | 'refused' | 'unknown' | 'not-sent';
 
 export async function generate(load: Load): Promise<Tally> {
   const ledger = openSync(load.ledgerFile, 'a');
-  const tally = { accepted: [] as string[], refused: [] as string[], unknown: [] as string[], reconnects: 0 };
+  const tally = {
+    accepted: [] as string[],
+    refused: [] as string[],
+    unknown: [] as string[],
+    reconnects: 0,
+  };
   let next = 0;
   let lastAcceptedMs = Date.now();
   const stallMs = load.stallMs ?? 60_000;
 
   const session = async (): Promise<void> => {
     while (next < load.messages) {
-      if (Date.now() - lastAcceptedMs > stallMs) throw new Error(`nothing accepted for ${stallMs} ms`);
+      if (Date.now() - lastAcceptedMs > stallMs)
+        throw new Error(`nothing accepted for ${stallMs} ms`);
       const wire = await open(load.port);
       if (!wire) {
         tally.reconnects += 1;
@@ -88,7 +94,11 @@ export function message(id: string, bodyBytes: number): string {
 }
 
 async function transact(wire: Wire, load: Load, n: number, id: string): Promise<Attempt> {
-  const commands = [`MAIL FROM:<${load.sender ?? 'load@example.org'}>`, `RCPT TO:<${load.recipient(n)}>`, 'DATA'];
+  const commands = [
+    `MAIL FROM:<${load.sender ?? 'load@example.org'}>`,
+    `RCPT TO:<${load.recipient(n)}>`,
+    'DATA',
+  ];
   for (const command of commands) {
     const code = await wire.ask(`${command}\r\n`);
     if (code === 0) return 'not-sent';
@@ -113,7 +123,8 @@ async function open(port: number): Promise<Wire | undefined> {
     socket.end('QUIT\r\n');
     setTimeout(() => socket.destroy(), 1_000).unref();
   };
-  if ((await reply()) === 220 && (await ask('EHLO load.example.org\r\n')) === 250) return { ask, close };
+  if ((await reply()) === 220 && (await ask('EHLO load.example.org\r\n')) === 250)
+    return { ask, close };
   socket.destroy();
   return undefined;
 }

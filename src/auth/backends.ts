@@ -5,8 +5,8 @@ import { resolve } from 'node:path';
 import type { Config } from '../conf/params.ts';
 import type { Logger } from '../log/maillog.ts';
 import { err, ok, type Result } from '../util/result.ts';
-import { openPasswdBackend } from './passwd.ts';
 import type { Backend } from './passdb.ts';
+import { openPasswdBackend } from './passwd.ts';
 
 type BackendConfig = Pick<Config, 'smtpd_sasl_backends' | 'config_directory' | 'myorigin'>;
 

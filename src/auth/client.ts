@@ -88,7 +88,9 @@ export function openAuthClient(options: AuthClientOptions): AuthClient {
 
 function answerOf({ verdict, username, groups }: FromAuth): AuthAnswer {
   if (verdict !== 'accepted') return { kind: verdict };
-  return username === undefined ? UNAVAILABLE : { kind: 'accepted', username, groups: groups ?? [] };
+  return username === undefined
+    ? UNAVAILABLE
+    : { kind: 'accepted', username, groups: groups ?? [] };
 }
 
 function isVerdict(message: unknown): message is FromAuth {

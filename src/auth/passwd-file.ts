@@ -10,7 +10,8 @@
  * Names are compared without regard to the case of ASCII letters. Of two lines for one user the
  * first counts. A line that cannot be used is left out and reported; the others stay in force.
  */
-import { type StoredHash, parseHash } from './hash.ts';
+import { err, ok, type Result } from '../util/result.ts';
+import { parseHash, type StoredHash } from './hash.ts';
 
 export type UserRecord = {
   /** `user@domain`, ASCII lower case. */
@@ -30,22 +31,30 @@ export function parsePasswd(source: string, origin: string): PasswdFile {
   const users = new Map<string, UserRecord>();
   const faults: PasswdFault[] = [];
   const firstLine = new Map<string, number>();
-  source.split('\n').forEach((raw, index) => {
-    const line = index + 1;
+  for (const [index, raw] of source.split('\n').entries()) {
     const text = raw.trimEnd();
-    if (text === '' || text.startsWith('#')) return;
-    const [name = '', hashText = '', ...more] = text.split(':');
-    const fault = (what: string): void => void faults.push({ line, text: what });
-    if (!isUserName(name)) return fault('not a user name before the first ":"');
-    const username = canonicalName(name, origin);
-    const before = firstLine.get(username);
-    if (before !== undefined) return fault(`duplicate entry for ${username}, see line ${before}`);
-    const hash = parseHash(hashText);
-    if (!hash.ok) return fault(`${username}: ${hash.error}`);
-    firstLine.set(username, line);
-    users.set(username, { username, hash: hash.value, groups: groupsOf(more) });
-  });
+    if (text === '' || text.startsWith('#')) continue;
+    const record = parseLine(text, origin);
+    const before = record.ok ? firstLine.get(record.value.username) : undefined;
+    if (!record.ok) faults.push({ line: index + 1, text: record.error });
+    else if (before !== undefined) {
+      const name = record.value.username;
+      faults.push({ line: index + 1, text: `duplicate entry for ${name}, see line ${before}` });
+    } else {
+      firstLine.set(record.value.username, index + 1);
+      users.set(record.value.username, record.value);
+    }
+  }
   return { users, faults };
+}
+
+function parseLine(text: string, origin: string): Result<UserRecord, string> {
+  const [name = '', hashText = '', ...more] = text.split(':');
+  if (!isUserName(name)) return err('not a user name before the first ":"');
+  const username = canonicalName(name, origin);
+  const hash = parseHash(hashText);
+  if (!hash.ok) return err(`${username}: ${hash.error}`);
+  return ok({ username, hash: hash.value, groups: groupsOf(more) });
 }
 
 /** The name by which a user is known everywhere: with a domain, ASCII letters in lower case. */

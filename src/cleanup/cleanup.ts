@@ -10,7 +10,6 @@
  *
  * @see cleanup(8)
  */
-import type { Config } from '../conf/params.ts';
 import type { Reply } from '../mail/reply.ts';
 import { reply } from '../mail/reply.ts';
 import type { Content, Envelope, RecipientState } from '../mail/stages.ts';
@@ -63,6 +62,7 @@ export function openCleanup(parts: RecipientParts): Cleanup {
 }
 
 const BLANK_LINE = Buffer.from('\r\n\r\n', 'latin1');
+const LF = 0x0a;
 const CRLF = Buffer.from('\r\n', 'latin1');
 
 const NO_HEADER: HeaderFacts = { hops: 0, messageId: '', from: [], deliveredTo: [] };
@@ -98,7 +98,10 @@ class MessageCleaning implements Cleaning {
 
   async finish(envelope: Envelope): Promise<Result<Cleaned, CleanupFault>> {
     const { config } = this.#parts;
-    if (this.#held) await this.#storeHeader();
+    if (this.#held) {
+      if (this.#held.at(-1)?.at(-1) !== LF && this.#heldBytes > 0) this.#held.push(CRLF);
+      await this.#storeHeader();
+    }
     if (!this.#meter.endsLine) await this.#store(CRLF);
     const isInternal = this.#source.isInternal === true;
     if (!isInternal && this.#facts.hops >= config.hopcount_limit) {
@@ -133,25 +136,29 @@ class MessageCleaning implements Cleaning {
     this.#held = undefined;
     // Only the examined part becomes text; a body that came in the same piece stays as it is.
     const end = bytes.indexOf(BLANK_LINE);
-    const whole = bytes.latin1Slice(0, end < 0 ? headEnd(bytes) : end + BLANK_LINE.length);
-    const mark = mailboxLine(whole);
-    const text = mark + whole.slice(mark === '' ? 0 : (MAILBOX.exec(whole)?.[0].length ?? 0));
-    const adds = isLocal || config.always_add_missing_headers;
+    const isCut = end < 0 && this.#heldBytes >= config.header_size_limit;
+    const examined = end < 0 ? headEnd(bytes) : end + BLANK_LINE.length;
+    const text = markMailbox(bytes.toString('latin1', 0, examined));
+    const adds = !isCut && (isLocal || config.always_add_missing_headers);
     const missing = adds
       ? { queueId: draft.id, myhostname: config.myhostname, sender, atMs }
       : undefined;
     const { header, bodyStart, ...facts } = cleanHeader(text, this.#drops, missing);
     this.#facts = facts;
     // A header cut off by its limit goes on in what follows: no blank line may be put there.
-    const goesOn =
-      end < 0 && bodyStart === text.length && this.#heldBytes >= config.header_size_limit;
-    const head = header + (goesOn ? '' : '\r\n') + text.slice(bodyStart);
-    const stored = Buffer.concat([
-      Buffer.from(trace, 'utf8'),
-      Buffer.from(head, 'latin1'),
-      bytes.subarray(whole.length),
-    ]);
-    return this.#store(stored);
+    const blank = isCut && bodyStart === text.length ? '' : '\r\n';
+    const head = Buffer.from(header + blank + text.slice(bodyStart), 'latin1');
+    const first = this.#store(
+      trace === '' ? head : Buffer.concat([Buffer.from(trace, 'utf8'), head]),
+    );
+    if (examined === bytes.length) return first;
+    const body = bytes.subarray(examined);
+    return first === true ? this.#store(body) : this.#storeAfter(first, body);
+  }
+
+  async #storeAfter(ready: Promise<void>, piece: Buffer): Promise<void> {
+    await ready;
+    await this.#store(piece);
   }
 
   #store(piece: Buffer): true | Promise<void> {
@@ -163,20 +170,18 @@ class MessageCleaning implements Cleaning {
 const MAILBOX = /^>*From /;
 
 /** A mailbox separator in front is no header: Postfix keeps it as `Mailbox-Line:`. */
-const mailboxLine = (text: string): string => {
-  const match = MAILBOX.exec(text);
-  return match ? `Mailbox-Line: ${match[0]}` : '';
-};
+const markMailbox = (text: string): string => (MAILBOX.test(text) ? `Mailbox-Line: ${text}` : text);
 
 /** Behind the last whole line, so that no line is read in halves. */
 const headEnd = (bytes: Buffer): number => {
-  const end = bytes.lastIndexOf(0x0a);
+  const end = bytes.lastIndexOf(LF);
   return end < 0 ? bytes.length : end + 1;
 };
 
 /** Whether a message can start with a header: nothing of it is held when it cannot. */
 const isHeaderStart = (piece: Buffer): boolean =>
-  /^(?:[!-9;-~]+[ \t]*(?::|$)|>*From )/.test(piece.latin1Slice(0, 200)) || piece.length < 200;
+  /^(?:[!-9;-~]+[ \t]*(?::|$)|>*From )/.test(piece.toString('latin1', 0, 200)) ||
+  piece.length < 200;
 
 const fault = (answer: Reply, reason: string): Result<Cleaned, CleanupFault> =>
   err({ reply: answer, reason });

@@ -91,7 +91,7 @@ function missingFields(
   if (lacks('from')) {
     const author = sender === '' ? `MAILER-DAEMON@${myhostname}` : externalAddress(sender);
     const bytes = Buffer.from(author.replaceAll(/[\x00-\x1f\x7f]/g, '?'), 'utf8');
-    text += `${prefix}From: ${bytes.latin1Slice()}\r\n`;
+    text += `${prefix}From: ${bytes.toString('latin1')}\r\n`;
   }
   return { text, messageId };
 }

@@ -33,7 +33,7 @@ export class Meter {
     if (!this.#hasDotLines) {
       this.#hasDotLines = (this.#last === LF && piece[0] === DOT) || piece.includes(LINE_DOT);
     }
-    const text = piece.latin1Slice();
+    const text = piece.toString('latin1');
     let lineEnds = 0;
     for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) lineEnds += 1;
     this.#lineEnds += lineEnds;

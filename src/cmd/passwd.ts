@@ -13,8 +13,8 @@
  */
 import { firstPasswdFile } from '../auth/backends.ts';
 import { makeHash, verifyHash } from '../auth/hash.ts';
-import { canonicalName, isUserName, parsePasswd } from '../auth/passwd-file.ts';
 import { editLines, readPasswdFile, writePasswdFile } from '../auth/passwd-edit.ts';
+import { canonicalName, isUserName, parsePasswd } from '../auth/passwd-file.ts';
 import { loadConfig } from '../conf/config.ts';
 import type { Config } from '../conf/params.ts';
 import { findAccount } from '../util/accounts.ts';
@@ -46,7 +46,8 @@ export async function passwd(argv: readonly string[], io: Io, config?: Config): 
   const source = readPasswdFile(file);
   if (!source.ok) return fail(io, source.error);
   const known = parsePasswd(source.value ?? '', loaded.value.myorigin);
-  for (const { line, text } of known.faults) io.stderr(`postern: warning: ${file}:${line}: ${text}\n`);
+  for (const { line, text } of known.faults)
+    io.stderr(`postern: warning: ${file}:${line}: ${text}\n`);
   if (wanted.verb === 'list') {
     for (const { username, groups } of known.users.values()) {
       io.stdout(groups.length > 0 ? `${username}\t${groups.join(',')}\n` : `${username}\n`);

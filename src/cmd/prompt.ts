@@ -16,7 +16,9 @@ export async function readSecret(
   const { stdin } = io;
   if (fromStdin) return firstLine(stdin);
   if (!(stdin instanceof ReadStream)) {
-    return err('standard input is not a terminal; pass --password-stdin to read the password there');
+    return err(
+      'standard input is not a terminal; pass --password-stdin to read the password there',
+    );
   }
   const secret = await prompt(stdin, io, 'Password: ');
   if (!secret.ok || !isNew) return secret;

@@ -61,9 +61,15 @@ export async function writeProfile(options: ProfileOptions): Promise<Result<Prof
   writeFileSync(join(etc, 'main.cf'), mainCf(options));
   writeFileSync(join(etc, 'master.cf'), masterCf(options.ports));
   writeOnce(join(etc, 'policies.cf'), POLICIES);
-  writeOnce(join(etc, 'sending_policy'), USERS.map(([name]) => `${name}@${DOMAIN} ${name}\n`).join(''));
+  writeOnce(
+    join(etc, 'sending_policy'),
+    USERS.map(([name]) => `${name}@${DOMAIN} ${name}\n`).join(''),
+  );
   writeOnce(join(etc, 'mailboxes'), USERS.map(([name]) => `${name}@${DOMAIN} ${name}/\n`).join(''));
-  writeOnce(join(etc, 'virtual'), `postmaster@${DOMAIN} staff@${DOMAIN}\nmailer-daemon@${DOMAIN} staff@${DOMAIN}\n`);
+  writeOnce(
+    join(etc, 'virtual'),
+    `postmaster@${DOMAIN} staff@${DOMAIN}\nmailer-daemon@${DOMAIN} staff@${DOMAIN}\n`,
+  );
   const logins = await makeLogins(options, etc);
   return ok({ configDirectory: etc, welcome: welcome(options, logins) });
 }
@@ -80,7 +86,9 @@ async function makeLogins(options: ProfileOptions, etc: string): Promise<readonl
     const hashes = await Promise.all(made.map(({ password }) => makeHash(password)));
     const lines = made.map(({ user }, i) => `${user}:${hashes[i] ?? ''}\n`);
     writeFileSync(join(etc, 'passwd'), lines.join(''), { mode: 0o600 });
-    writeFileSync(file, made.map(({ user, password }) => `${user} ${password}\n`).join(''), { mode: 0o600 });
+    writeFileSync(file, made.map(({ user, password }) => `${user} ${password}\n`).join(''), {
+      mode: 0o600,
+    });
     chmodSync(file, 0o600);
   }
   return readFileSync(file, 'utf8')

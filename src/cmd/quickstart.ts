@@ -87,7 +87,9 @@ async function busyPort(ports: readonly number[]): Promise<number | undefined> {
     const isFree = await new Promise<boolean>((done) => {
       const server = createServer();
       server.once('error', () => done(false));
-      server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => done(true)));
+      server.listen({ port, host: '127.0.0.1', exclusive: true }, () =>
+        server.close(() => done(true)),
+      );
     });
     if (!isFree) return port;
   }

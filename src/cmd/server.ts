@@ -10,10 +10,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadConfig } from '../conf/config.ts';
 import type { Config } from '../conf/params.ts';
-import { openChannel } from '../ipc/channel.ts';
-import type { ToQmgr } from '../ipc/protocol.ts';
 import { makeDirectories, queueRoot } from '../daemon/directories.ts';
 import { livePid } from '../daemon/pid-file.ts';
+import { openChannel } from '../ipc/channel.ts';
+import type { ToQmgr } from '../ipc/protocol.ts';
 import type { Io } from './main.ts';
 
 type Verb =
@@ -85,7 +85,10 @@ function start(io: Io): Promise<number> {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
   return new Promise((resolve) => {
-    const timer = setTimeout(() => end(1, 'it did not become ready within 60 s; see the log'), START_LIMIT_MS);
+    const timer = setTimeout(
+      () => end(1, 'it did not become ready within 60 s; see the log'),
+      START_LIMIT_MS,
+    );
     const end = (code: number, text?: string): void => {
       clearTimeout(timer);
       if (text) io.stderr(`postern: fatal: ${text}\n`);
@@ -137,7 +140,8 @@ export function flush(config: Config, io: Io): Promise<number> {
     const channel = openChannel<ToQmgr>(socket, {
       onMessage: () => channel.end(),
       onClose: (error) => {
-        if (error) io.stderr(`postern: fatal: mail system is down -- flush failed: ${error.message}\n`);
+        if (error)
+          io.stderr(`postern: fatal: mail system is down -- flush failed: ${error.message}\n`);
         resolve(error ? 69 : 0);
       },
     });

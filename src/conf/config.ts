@@ -28,7 +28,9 @@ export function loadConfig(
     source = readFileSync(file, 'utf8');
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    return err([{ file, line: 0, text: `${file}: ${reason}; name the directory of main.cf with -c` }]);
+    return err([
+      { file, line: 0, text: `${file}: ${reason}; name the directory of main.cf with -c` },
+    ]);
   }
   const parsed = parseMainCf(file, source);
   if (parsed.faults.length > 0) return err(parsed.faults);
@@ -60,7 +62,9 @@ function build(
 ): Result<Config, readonly ConfigFault[]> {
   const params: ReadonlyMap<string, Param> = new Map(Object.entries(PARAMS));
   const unexpanded = (name: string): string | undefined =>
-    name === 'config_directory' ? directory : (raw.get(name) ?? computed(name, params.get(name)?.default, raw));
+    name === 'config_directory'
+      ? directory
+      : (raw.get(name) ?? computed(name, params.get(name)?.default, raw));
   const isRaw = (name: string): boolean => {
     const param = params.get(name);
     return param?.type === 'text' && param.raw === true;
@@ -71,9 +75,13 @@ function build(
   const faults: ConfigFault[] = [];
   const values: Record<string, unknown> = Object.create(null);
   for (const [name, param] of params) {
-    const text = name === 'mynetworks' && !raw.has(name) ? defaultNetworks(expandOne('mynetworks_style')) : expandOne(name).trim();
+    const text =
+      name === 'mynetworks' && !raw.has(name)
+        ? defaultNetworks(expandOne('mynetworks_style'))
+        : expandOne(name).trim();
     const value = readValue(param, text);
-    if (value === undefined) faults.push(fault(name, `bad value of ${name}: "${text}"; ${remedy(param)}`));
+    if (value === undefined)
+      faults.push(fault(name, `bad value of ${name}: "${text}"; ${remedy(param)}`));
     values[name] = value;
   }
   if (faults.length > 0) return err(faults);
@@ -86,8 +94,9 @@ function build(
 
 /** The one place where the table of descriptors becomes the type derived from it. */
 function freeze(values: Record<string, unknown>): Config {
-  const isConfig = (candidate: Record<string, unknown>): candidate is Config & Record<string, unknown> =>
-    typeof candidate['lookup'] === 'function';
+  const isConfig = (
+    candidate: Record<string, unknown>,
+  ): candidate is Config & Record<string, unknown> => typeof candidate['lookup'] === 'function';
   const frozen = Object.freeze(values);
   if (!isConfig(frozen)) throw new Error('configuration without lookup');
   return frozen;
@@ -103,7 +112,9 @@ export function readValue(param: Param, text: string): string | number | boolean
     case 'int': {
       if (!/^-?\d+$/.test(text)) return undefined;
       const value = Number(text);
-      return value >= (param.min ?? 0) && value <= (param.max ?? Number.MAX_SAFE_INTEGER) ? value : undefined;
+      return value >= (param.min ?? 0) && value <= (param.max ?? Number.MAX_SAFE_INTEGER)
+        ? value
+        : undefined;
     }
     case 'time':
       return parseTime(text, param.unit);
@@ -124,7 +135,11 @@ function remedy(param: Param): string {
 }
 
 /** Defaults that depend on the host: Postfix computes them at start, so do we. */
-function computed(name: string, value: string | undefined, raw: ReadonlyMap<string, string>): string | undefined {
+function computed(
+  name: string,
+  value: string | undefined,
+  raw: ReadonlyMap<string, string>,
+): string | undefined {
   if (name === 'myhostname') {
     const host = hostname();
     return host.includes('.') ? host : `${host}.${raw.get('mydomain') ?? 'localdomain'}`;

@@ -23,22 +23,30 @@ export type MainCf = {
   readonly warnings: readonly ConfigFault[];
 };
 
-const ASSIGNMENT = /^(\S+?)\s*=\s*([^]*?)\s*$/;
+const ASSIGNMENT = /^(\S+?)\s*=\s*([\s\S]*?)\s*$/;
 
 export function parseMainCf(file: string, source: string): MainCf {
   const assignments = new Map<string, Assignment>();
   const faults: ConfigFault[] = [];
   const warnings: ConfigFault[] = [];
-  const at = (line: number, text: string): ConfigFault => ({ file, line, text: `${file} line ${line}: ${text}` });
+  const at = (line: number, text: string): ConfigFault => ({
+    file,
+    line,
+    text: `${file} line ${line}: ${text}`,
+  });
   for (const { text, line } of logicalLines(source)) {
     const [, name = '', value = ''] = ASSIGNMENT.exec(text) ?? [];
     if (!/^\w[\w.-]*$/.test(name)) {
-      faults.push(at(line, `missing '=' after attribute name: "${text.trim()}"; write name = value`));
+      faults.push(
+        at(line, `missing '=' after attribute name: "${text.trim()}"; write name = value`),
+      );
       continue;
     }
     const before = assignments.get(name);
     if (before) {
-      warnings.push(at(line, `overriding earlier entry: ${name}=${before.value} (line ${before.line})`));
+      warnings.push(
+        at(line, `overriding earlier entry: ${name}=${before.value} (line ${before.line})`),
+      );
     }
     assignments.set(name, { value, line });
   }

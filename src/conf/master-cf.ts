@@ -38,13 +38,21 @@ const TYPES = new Set(['inet', 'unix', 'unix-dgram', 'fifo', 'pass']);
 const DEFAULT_MAXPROC = 100;
 
 /** Read DIR/master.cf. */
-export function loadMasterCf(directory: string): Result<readonly MasterRow[], readonly ConfigFault[]> {
+export function loadMasterCf(
+  directory: string,
+): Result<readonly MasterRow[], readonly ConfigFault[]> {
   const file = join(resolve(directory), 'master.cf');
   try {
     return parseMasterCf(file, readFileSync(file, 'utf8'));
   } catch (error) {
     if (!(error instanceof Error && 'code' in error)) throw error;
-    return err([{ file, line: 0, text: `${file}: ${error.message}; a server needs a master.cf beside main.cf` }]);
+    return err([
+      {
+        file,
+        line: 0,
+        text: `${file}: ${error.message}; a server needs a master.cf beside main.cf`,
+      },
+    ]);
   }
 }
 
@@ -65,16 +73,37 @@ export function parseMasterCf(
 function parseRow(text: string, line: number): Result<MasterRow, string> {
   const words = splitWords(text);
   if (words.length < 8) {
-    return err(`bad field count: ${words.length} of at least 8; columns are service type private unpriv chroot wakeup maxproc command`);
+    return err(
+      `bad field count: ${words.length} of at least 8; columns are service type private unpriv chroot wakeup maxproc command`,
+    );
   }
-  const [service = '', type = '', priv = '', unpriv = '', chroot = '', wakeup = '', maxproc = '', command = '', ...rest] = words;
-  if (!TYPES.has(type)) return err(`bad type "${type}"; write inet, unix, unix-dgram, fifo or pass`);
-  for (const [column, value] of [['private', priv], ['unpriv', unpriv], ['chroot', chroot]]) {
-    if (!/^[yn-]$/.test(value ?? '')) return err(`bad ${column} column "${value}"; write y, n or -`);
+  const [
+    service = '',
+    type = '',
+    priv = '',
+    unpriv = '',
+    chroot = '',
+    wakeup = '',
+    maxproc = '',
+    command = '',
+    ...rest
+  ] = words;
+  if (!TYPES.has(type))
+    return err(`bad type "${type}"; write inet, unix, unix-dgram, fifo or pass`);
+  for (const [column, value] of [
+    ['private', priv],
+    ['unpriv', unpriv],
+    ['chroot', chroot],
+  ]) {
+    if (!/^[yn-]$/.test(value ?? ''))
+      return err(`bad ${column} column "${value}"; write y, n or -`);
   }
-  if (!/^(-|\d+\??)$/.test(wakeup)) return err(`bad wakeup column "${wakeup}"; write seconds, 0 or -`);
-  if (!/^(-|\d+)$/.test(maxproc)) return err(`bad maxproc column "${maxproc}"; write a number or -`);
-  if (type === 'inet' && priv === 'y') return err(`an inet service cannot be private; write n in the third column`);
+  if (!/^(-|\d+\??)$/.test(wakeup))
+    return err(`bad wakeup column "${wakeup}"; write seconds, 0 or -`);
+  if (!/^(-|\d+)$/.test(maxproc))
+    return err(`bad maxproc column "${maxproc}"; write a number or -`);
+  if (type === 'inet' && priv === 'y')
+    return err(`an inet service cannot be private; write n in the third column`);
   const read = readArguments(rest);
   if (!read.ok) return read;
   return ok({
@@ -95,7 +124,9 @@ function parseRow(text: string, line: number): Result<MasterRow, string> {
 const splitWords = (text: string): string[] =>
   splitList(text.replaceAll(',', '\u0000')).map((word) => word.replaceAll('\u0000', ','));
 
-function readArguments(words: readonly string[]): Result<Pick<MasterRow, 'args' | 'overrides'>, string> {
+function readArguments(
+  words: readonly string[],
+): Result<Pick<MasterRow, 'args' | 'overrides'>, string> {
   const overrides = new Map<string, string>();
   const args: string[] = [];
   for (let at = 0; at < words.length; at += 1) {
@@ -103,7 +134,7 @@ function readArguments(words: readonly string[]): Result<Pick<MasterRow, 'args' 
     if (word === '-v' || word === '-D' || /^-v+$/.test(word)) continue;
     if (word.startsWith('-o')) {
       const text = word === '-o' ? unbrace(words[++at] ?? '') : word.slice(2);
-      const match = /^\s*([\w.-]+)\s*=\s*([^]*?)\s*$/.exec(text);
+      const match = /^\s*([\w.-]+)\s*=\s*([\s\S]*?)\s*$/.exec(text);
       if (!match) return err(`bad -o option "${text}"; write -o name=value or -o { name = value }`);
       overrides.set(match[1] ?? '', match[2] ?? '');
     } else args.push(unbrace(word));
@@ -121,7 +152,10 @@ export function inetAddresses(
 ): Result<readonly { readonly host: string; readonly port: number }[], string> {
   const match = /^(?:(?:\[([^\]]+)\]|([^:]*)):)?([^:]+)$/.exec(service);
   const port = match && portOf(match[3] ?? '');
-  if (!match || !port) return err(`bad inet service "${service}"; write [host:]port, with a number or a name of services(5)`);
+  if (!match || !port)
+    return err(
+      `bad inet service "${service}"; write [host:]port, with a number or a name of services(5)`,
+    );
   const host = match[1] ?? match[2] ?? '';
   if (host !== '') return ok([{ host: host === 'localhost' ? '127.0.0.1' : host, port }]);
   const listed = splitList(config.inet_interfaces);
@@ -160,10 +194,22 @@ function portOf(text: string): number | undefined {
   }
 }
 
-const PIPE_ATTRIBUTES = new Set(['flags', 'user', 'argv', 'chroot', 'directory', 'eol', 'null_sender', 'size']);
+const PIPE_ATTRIBUTES = new Set([
+  'flags',
+  'user',
+  'argv',
+  'chroot',
+  'directory',
+  'eol',
+  'null_sender',
+  'size',
+]);
 
 /** Attributes of pipe(8) rows that the agent would refuse at its first delivery. */
-export function checkPipeArguments(file: string, rows: readonly MasterRow[]): readonly ConfigFault[] {
+export function checkPipeArguments(
+  file: string,
+  rows: readonly MasterRow[],
+): readonly ConfigFault[] {
   return rows
     .filter(({ command }) => command === 'pipe')
     .flatMap(({ args, line, service }) => {

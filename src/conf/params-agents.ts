@@ -13,11 +13,9 @@ export const AGENT_PARAMS = {
   double_bounce_sender: text('double-bounce', 'Sender of notices about bounces; never bounced.'),
   notify_classes: text(
     'resource, software',
-    'Postmaster notices: bounce, 2bounce, delay. Others are accepted and not used.',
+    'What the postmaster is told: 2bounce. The other classes are accepted and not used.',
   ),
-  bounce_notice_recipient: text('postmaster', 'Who gets the header of mail that bounced.'),
   '2bounce_notice_recipient': text('postmaster', 'Who gets bounces that could not be delivered.'),
-  delay_notice_recipient: text('postmaster', 'Who gets the header of mail that is delayed.'),
 
   mailbox_size_limit: int('51200000', 'Largest mailbox file or maildir message; 0: none.'),
   home_mailbox: text('', 'Mailbox below the home directory; with a final / a maildir.'),

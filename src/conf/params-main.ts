@@ -43,8 +43,14 @@ export const MAIN_PARAMS = {
   queue_minfree: int('0', 'Free bytes below which mail is refused.'),
   max_idle: time('100s', 'How long an idle delivery agent process waits for work.'),
   default_process_limit: int('100', 'Default of the maxproc column of master.cf.'),
-  auth_owner: text('postern-auth', 'Account of the process that checks passwords; $mail_owner when it does not exist.'),
-  default_worker_limit: int('0', 'Processes that share a listening row or a transport; 0: one for every two processors. <service>_worker_limit overrides it.'),
+  auth_owner: text(
+    'postern-auth',
+    'Account of the process that checks passwords; $mail_owner when it does not exist.',
+  ),
+  default_worker_limit: int(
+    '0',
+    'Processes that share a listening row or a transport; 0: one for every two processors. <service>_worker_limit overrides it.',
+  ),
   setgid_group: text('postdrop', 'Group of the submission directory.'),
   stop_time_limit: time('10s', 'How long a stopping server waits for its processes.'),
 } as const;

@@ -7,8 +7,9 @@
  * A broken invariant (uncaught exception, unhandled rejection) is logged as panic and ends the
  * process with 70; master starts another. When master dies the cluster module ends the worker.
  */
-import { type Config, type ParamName, PARAMS } from '../conf/params.ts';
+
 import { loadConfig } from '../conf/config.ts';
+import { type Config, PARAMS, type ParamName } from '../conf/params.ts';
 import type { FromMaster, ToMaster } from '../ipc/protocol.ts';
 import type { Logger } from '../log/maillog.ts';
 import { openLog } from '../log/maillog.ts';

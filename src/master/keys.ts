@@ -49,5 +49,8 @@ export function keyRing(config: Config, logger: Logger, nowMs: number): KeyRing 
   };
   refresh(nowMs);
 
-  return { refresh, message: () => (keys.length > 0 ? { kind: 'keys', keys, ticketKeys } : undefined) };
+  return {
+    refresh,
+    message: () => (keys.length > 0 ? { kind: 'keys', keys, ticketKeys } : undefined),
+  };
 }

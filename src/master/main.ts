@@ -12,10 +12,10 @@ import { resolve } from 'node:path';
 import { loadConfig } from '../conf/config.ts';
 import { loadMasterCf } from '../conf/master-cf.ts';
 import type { Config } from '../conf/params.ts';
-import { type Logger, openLog } from '../log/maillog.ts';
-import type { Account } from '../util/accounts.ts';
 import { makeDirectories, queueRoot } from '../daemon/directories.ts';
 import { claimQueue } from '../daemon/pid-file.ts';
+import { type Logger, openLog } from '../log/maillog.ts';
+import type { Account } from '../util/accounts.ts';
 import { openServices, type Services } from './supervisor.ts';
 
 function fail(lines: readonly string[]): never {
@@ -53,7 +53,9 @@ function main(): void {
     configDirectory,
     logger,
     onStarted: () => {
-      logger.info(`daemon started -- version ${config.mail_version}, configuration ${configDirectory}`);
+      logger.info(
+        `daemon started -- version ${config.mail_version}, configuration ${configDirectory}`,
+      );
       process.send?.({ kind: 'ready' });
       if (process.connected) process.disconnect();
     },
@@ -95,7 +97,13 @@ function handleSignals(
 }
 
 let isStopping = false;
-function stop(services: Services, config: Config, logger: Logger, pidFile: string, code: number): void {
+function stop(
+  services: Services,
+  config: Config,
+  logger: Logger,
+  pidFile: string,
+  code: number,
+): void {
   if (isStopping) return;
   isStopping = true;
   services.stop(config.stop_time_limit * 1000, () => {

@@ -10,7 +10,7 @@ import { loadConfig } from '../conf/config.ts';
 import type { MasterRow } from '../conf/master-cf.ts';
 import { inetAddresses } from '../conf/master-cf.ts';
 import type { Config } from '../conf/params.ts';
-import { roleOf, type Role } from '../daemon/roles.ts';
+import { type Role, roleOf } from '../daemon/roles.ts';
 import type { ServiceInfo } from '../daemon/start.ts';
 import { findAccount } from '../util/accounts.ts';
 
@@ -27,13 +27,13 @@ export type PlannedService = {
   readonly workers: number;
 };
 
-export type Plan = { readonly services: readonly PlannedService[]; readonly faults: readonly string[] };
+export type Plan = {
+  readonly services: readonly PlannedService[];
+  readonly faults: readonly string[];
+};
 
 /** What to run for these rows. Faults name the row's line; their rows are left out. */
-export function planServices(
-  configDirectory: string,
-  rows: readonly MasterRow[],
-): Plan {
+export function planServices(configDirectory: string, rows: readonly MasterRow[]): Plan {
   const services: PlannedService[] = [];
   const faults: string[] = [];
   const add = (row: Omit<MasterRow, 'line'>, role: Process, where: string): void => {
@@ -73,12 +73,16 @@ export function planServices(
     const where = `${configDirectory}/master.cf line ${row.line}`;
     if (!role) faults.push(`${where}: command ${row.command} is not implemented; row not started`);
     else if (role.kind === 'listener' && row.type !== 'inet') {
-      faults.push(`${where}: ${row.command} on a ${row.type} socket is not implemented; use type inet`);
+      faults.push(
+        `${where}: ${row.command} on a ${row.type} socket is not implemented; use type inet`,
+      );
     } else if (role.kind !== 'inner') add(row, role, where);
   }
   for (const command of ['qmgr', 'auth']) {
     const role = roleOf(command);
-    const isThere = services.some((service) => service.role.entry === (role?.kind === 'single' ? role.entry : ''));
+    const isThere = services.some(
+      (service) => service.role.entry === (role?.kind === 'single' ? role.entry : ''),
+    );
     const isWanted = command === 'qmgr' || services.some(offersAuth);
     if (role?.kind === 'single' && isWanted && !isThere) add(implicitRow(command), role, command);
   }

@@ -9,7 +9,7 @@ import { unlinkSync } from 'node:fs';
 import type { MasterRow } from '../conf/master-cf.ts';
 import type { ToMaster } from '../ipc/protocol.ts';
 import type { Logger } from '../log/maillog.ts';
-import { keyRing, type KeyRing } from './keys.ts';
+import { type KeyRing, keyRing } from './keys.ts';
 import { type PlannedService, planServices } from './services.ts';
 import { type WorkerEvents, type WorkerGroup, workerGroup } from './workers.ts';
 
@@ -57,7 +57,8 @@ export function openServices(options: {
 
   const noAgent = (transport: string, reason: string): void => {
     for (const { service, group } of groups.values()) {
-      if (service.role.entry.startsWith('qmgr/')) group.send({ kind: 'no-agent', transport, reason });
+      if (service.role.entry.startsWith('qmgr/'))
+        group.send({ kind: 'no-agent', transport, reason });
     }
   };
 
@@ -83,8 +84,13 @@ export function openServices(options: {
   };
 
   const add = (service: PlannedService): void => {
-    const keys = service.role.kind === 'listener' ? keyRing(service.config, logger, Date.now()) : undefined;
-    groups.set(service.key, { service, group: workerGroup(service, events), ...(keys ? { keys } : {}) });
+    const keys =
+      service.role.kind === 'listener' ? keyRing(service.config, logger, Date.now()) : undefined;
+    groups.set(service.key, {
+      service,
+      group: workerGroup(service, events),
+      ...(keys ? { keys } : {}),
+    });
   };
 
   const plan = (rows: readonly MasterRow[]): readonly PlannedService[] => {

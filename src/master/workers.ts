@@ -86,7 +86,8 @@ export function workerGroup(planned: PlannedService, events: WorkerEvents): Work
     if (isAgent) return;
     const isGood = one.ready && (signal !== null || Date.now() - one.bornMs > GOOD_LIFE_MS);
     delayMs = isGood ? 0 : Math.min(Math.max(FIRST_DELAY_MS, delayMs * 2), LAST_DELAY_MS);
-    if (delayMs > 0) events.logger.warning(`${service.key}: throttling, next start in ${delayMs / 1000} s`);
+    if (delayMs > 0)
+      events.logger.warning(`${service.key}: throttling, next start in ${delayMs / 1000} s`);
     timer = setTimeout(() => fill(service.workers), delayMs);
   };
 

@@ -28,8 +28,8 @@ export type FindParts = {
   /** sending_policy_default */
   readonly defaultName: string;
   readonly origin: string;
-  /** Whether the domain is a local one, so that `user` alone may be asked. */
-  readonly isLocal: (domain: string) => MaybePromise<boolean>;
+  /** Whether `user` alone may be asked; undefined when a table of mydestination cannot answer. */
+  readonly isLocal: (domain: string) => MaybePromise<boolean | undefined>;
 };
 
 export type Found =
@@ -68,9 +68,13 @@ export async function findPolicy(
   const user = login.includes('@') ? login : `${login}@${parts.origin}`;
   const { local } = splitAddress(user);
   const domain = domainOf(user);
+  const isLocal = await parts.isLocal(domain);
+  if (isLocal === undefined) {
+    return { kind: 'retry', user, reason: 'mydestination: lookup error', steps: [] };
+  }
   const keys = [
     { key: user, isWhole: true },
-    ...((await parts.isLocal(domain)) ? [{ key: local, isWhole: false }] : []),
+    ...(isLocal ? [{ key: local, isWhole: false }] : []),
     ...groups.map((group) => ({ key: `%${group}`, isWhole: false })),
     { key: `@${domain}`, isWhole: false },
     { key: '*', isWhole: false },

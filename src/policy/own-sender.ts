@@ -15,7 +15,8 @@ export type Ask = (key: string) => MaybePromise<Lookup>;
 export type OwnParts = {
   readonly origin: string;
   readonly recipientDelimiter: string;
-  readonly isLocal: (domain: string) => MaybePromise<boolean>;
+  /** Undefined when a table of mydestination cannot answer. */
+  readonly isLocal: (domain: string) => MaybePromise<boolean | undefined>;
   /** smtpd_sender_login_maps by address, in Postfix's order of keys. */
   readonly senderLogins: Ask;
   /** virtual_alias_maps by address. */
@@ -30,6 +31,7 @@ export type Ownership =
   | { readonly kind: 'retry'; readonly reason: string };
 
 const MAX_ADDRESSES = 200;
+const NO_ANSWER = { kind: 'retry', reason: 'mydestination: lookup error' } as const;
 
 export async function ownsSender(
   parts: OwnParts,
@@ -37,6 +39,7 @@ export async function ownsSender(
   sender: string,
 ): Promise<Ownership> {
   const wanted = await mailbox(parts, user);
+  if (wanted === undefined) return NO_ANSWER;
   const logins = await parts.senderLogins(sender);
   if (logins.kind === 'retry' || logins.kind === 'misconfigured') {
     return { kind: 'retry', reason: logins.reason };
@@ -54,6 +57,7 @@ export async function ownsSender(
     const next: string[] = [];
     for (const address of pending) {
       const box = await mailbox(parts, address);
+      if (box === undefined) return NO_ANSWER;
       if (box === wanted) {
         return { kind: 'own', because: seen.size === 0 ? 'own address' : `delivers to ${address}` };
       }
@@ -86,11 +90,11 @@ async function expand(parts: OwnParts, address: string): Promise<Members> {
 }
 
 /** One name for all addresses of a mailbox: without extension, local domains being one. */
-async function mailbox(parts: OwnParts, address: string): Promise<string> {
+async function mailbox(parts: OwnParts, address: string): Promise<string | undefined> {
   const bare = stripExtension(address, parts.recipientDelimiter) ?? address;
   const { local } = splitAddress(bare);
   const isLocal = await parts.isLocal(domainOf(bare));
-  return (isLocal ? local : bare).toLowerCase();
+  return isLocal === undefined ? undefined : (isLocal ? local : bare).toLowerCase();
 }
 
 const complete = ({ origin }: OwnParts, name: string): string =>

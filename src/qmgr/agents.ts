@@ -15,7 +15,11 @@ export type Agent = {
   readonly underWay: Set<number>;
 };
 
-export type Started<Job> = { readonly job: Job; readonly request: DeliveryRequest; readonly agent: Agent };
+export type Started<Job> = {
+  readonly job: Job;
+  readonly request: DeliveryRequest;
+  readonly agent: Agent;
+};
 
 export type Agents<Job> = {
   readonly add: (agent: Agent) => void;

@@ -45,17 +45,26 @@ export async function conclude(
     return recipient ? [{ recipient, dsn: reason }] : [];
   });
   const isGone = new Set(failed.map(({ index }) => index));
-  const left = entry.recipients.filter(({ state }, index) => state === 'pending' && !isGone.has(index));
+  const left = entry.recipients.filter(
+    ({ state }, index) => state === 'pending' && !isGone.has(index),
+  );
   const isExpired = left.length > 0 && isTooOld(entry, context);
   if (isExpired) {
     for (const recipient of left) failures.push(expired(entry, recipient, context));
   }
   const added: NewMessage[] = [];
   if (failures.length > 0) {
-    const report = await context.compose({ entry, kind: 'failed', failures, body: await bodyOf(entry, context) });
+    const report = await context.compose({
+      entry,
+      kind: 'failed',
+      failures,
+      body: await bodyOf(entry, context),
+    });
     if (report) {
       added.push(report);
-      context.loggerFor('bounce').info(`${entry.id}: sender non-delivery notification: ${report.entry.id}`);
+      context
+        .loggerFor('bounce')
+        .info(`${entry.id}: sender non-delivery notification: ${report.entry.id}`);
     }
   }
   if (left.length === 0 || isExpired) return { change: { kind: 'remove', id: entry.id }, added };
@@ -78,7 +87,10 @@ export async function conclude(
 /** The age of the message, between minimal_ and maximal_backoff_time. */
 function backoffMs({ arrivedMs }: QueueEntry, { config, nowMs }: Context): number {
   const ageMs = nowMs - arrivedMs;
-  return Math.min(Math.max(ageMs, config.minimal_backoff_time * 1000), config.maximal_backoff_time * 1000);
+  return Math.min(
+    Math.max(ageMs, config.minimal_backoff_time * 1000),
+    config.maximal_backoff_time * 1000,
+  );
 }
 
 function isTooOld({ sender, arrivedMs }: QueueEntry, { config, nowMs }: Context): boolean {
@@ -86,10 +98,19 @@ function isTooOld({ sender, arrivedMs }: QueueEntry, { config, nowMs }: Context)
   return nowMs - arrivedMs >= lifetime * 1000;
 }
 
-function expired(entry: QueueEntry, recipient: RecipientState, { loggerFor, nowMs }: Context): Failure {
+function expired(
+  entry: QueueEntry,
+  recipient: RecipientState,
+  { loggerFor, nowMs }: Context,
+): Failure {
   const last = recipient.deferred ?? dsn('4.4.7', 'delivery time expired');
   const times = { arrivedMs: entry.arrivedMs, activeMs: nowMs, startedMs: nowMs, endedMs: nowMs };
-  const line = outcomeLine(entry.id, recipient, { kind: 'bounced', relay: 'none', dsn: last }, times);
+  const line = outcomeLine(
+    entry.id,
+    recipient,
+    { kind: 'bounced', relay: 'none', dsn: last },
+    times,
+  );
   loggerFor('qmgr').info(line.replace('status=bounced', 'status=expired'));
   return { recipient, dsn: { ...last, status: '5.4.7' } };
 }
@@ -103,9 +124,17 @@ async function delayWarning(
   context: Context,
 ): Promise<NewMessage | undefined> {
   if (entry.warned || !isDelayed(entry, context)) return undefined;
-  const failures = left.flatMap((recipient) => (recipient.deferred ? [{ recipient, dsn: recipient.deferred }] : []));
-  const report = await context.compose({ entry, kind: 'delayed', failures, body: await bodyOf(entry, context) });
-  if (report) context.loggerFor('bounce').info(`${entry.id}: sender delay notification: ${report.entry.id}`);
+  const failures = left.flatMap((recipient) =>
+    recipient.deferred ? [{ recipient, dsn: recipient.deferred }] : [],
+  );
+  const report = await context.compose({
+    entry,
+    kind: 'delayed',
+    failures,
+    body: await bodyOf(entry, context),
+  });
+  if (report)
+    context.loggerFor('bounce').info(`${entry.id}: sender delay notification: ${report.entry.id}`);
   return report;
 }
 

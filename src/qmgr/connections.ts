@@ -40,7 +40,12 @@ export function openConnections(parts: {
           return;
         }
         if (message.kind === 'agent') {
-          agent = { channel, transport: message.transport, slots: message.slots, underWay: new Set() };
+          agent = {
+            channel,
+            transport: message.transport,
+            slots: message.slots,
+            underWay: new Set(),
+          };
           qmgr.addAgent(agent);
         } else handle(message, channel, agent);
       },
@@ -62,7 +67,12 @@ export function openConnections(parts: {
       case 'body-wanted':
         return void sendBody(message.seq, channel);
       case 'anvil': {
-        const counts = parts.anvil.event(message.service, message.client, message.event, parts.nowMs());
+        const counts = parts.anvil.event(
+          message.service,
+          message.client,
+          message.event,
+          parts.nowMs(),
+        );
         return channel.send({ kind: 'anvil-counts', seq: message.seq, ...counts });
       }
       case 'flush':
@@ -97,4 +107,6 @@ export function openConnections(parts: {
 
 /** Peers are ours (private/) or local commands: only the kind is checked here. */
 const isToQmgr = (message: unknown): message is ToQmgr =>
-  typeof message === 'object' && message !== null && typeof Reflect.get(message, 'kind') === 'string';
+  typeof message === 'object' &&
+  message !== null &&
+  typeof Reflect.get(message, 'kind') === 'string';

@@ -35,7 +35,9 @@ export function openLedger(
     while (waiting.length > 0) {
       const batch = waiting;
       waiting = [];
-      const changes = new Map(batch.map(({ change }) => [change.kind === 'remove' ? change.id : change.entry.id, change]));
+      const changes = new Map(
+        batch.map(({ change }) => [change.kind === 'remove' ? change.id : change.entry.id, change]),
+      );
       const added = batch.flatMap((each) => each.added);
       const result = await store.settle([...changes.values()], added);
       if (!result.ok) {

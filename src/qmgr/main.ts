@@ -19,7 +19,9 @@ const MAINTAIN_MS = 60_000;
 type Prepared = { readonly resolver: Resolver };
 
 await startService<Prepared>('qmgr', {
-  prepare: async (context) => ({ resolver: openTables(context, context.config) ?? fail(context, 'tables') }),
+  prepare: async (context) => ({
+    resolver: openTables(context, context.config) ?? fail(context, 'tables'),
+  }),
   serve,
 });
 
@@ -39,13 +41,16 @@ async function serve(context: ServiceContext, prepared: Prepared): Promise<void>
   const recovered = await store.recover();
   if (!recovered.ok) return fail(context, `queue: ${recovered.error.reason}`);
   const { entries, corrupt, orphans } = recovered.value;
-  logger.info(`queue: ${entries} messages, ${corrupt} set aside, ${orphans} body files without a message removed`);
+  logger.info(
+    `queue: ${entries} messages, ${corrupt} set aside, ${orphans} body files without a message removed`,
+  );
 
   const qmgr = openQmgr({
     config: () => config,
     store,
     resolve: (sender, recipient) => resolver.resolve(sender, recipient),
-    compose: (input) => makeReporter({ config, nowMs: Date.now(), newId: () => store.begin().id, logger })(input),
+    compose: (input) =>
+      makeReporter({ config, nowMs: Date.now(), newId: () => store.begin().id, logger })(input),
     wantAgent: (transport) => context.sendMaster({ kind: 'agent-wanted', transport }),
     logger,
     loggerFor: context.loggerFor,
@@ -61,7 +66,13 @@ async function serve(context: ServiceContext, prepared: Prepared): Promise<void>
     config = next.value;
     resolver = tables;
   });
-  const connections: Connections = openConnections({ qmgr, store, logger, anvil: new AnvilCounters(config.anvil_rate_time_unit * 1000), nowMs: Date.now });
+  const connections: Connections = openConnections({
+    qmgr,
+    store,
+    logger,
+    anvil: new AnvilCounters(config.anvil_rate_time_unit * 1000),
+    nowMs: Date.now,
+  });
   const maintain = setInterval(() => store.maintain(), MAINTAIN_MS);
   context.onDrain(async () => {
     clearInterval(maintain);

@@ -4,8 +4,9 @@
  *   ID: from=<s>, size=N, nrcpt=N (queue active)
  *   ID: to=<r>, orig_to=<o>, relay=R, delay=D, delays=a/b/c/d, dsn=2.0.0, status=sent (250 ok)
  */
-import type { QueueEntry, Recipient, RecipientOutcome } from '../mail/stages.ts';
+
 import { externalAddress } from '../mail/address.ts';
+import type { QueueEntry, Recipient, RecipientOutcome } from '../mail/stages.ts';
 
 export const activeLine = (entry: QueueEntry): string =>
   `${entry.id}: from=<${externalAddress(entry.sender)}>, size=${entry.content.sizeBytes}, nrcpt=${entry.recipients.length} (queue active)`;
@@ -26,7 +27,9 @@ export function outcomeLine(
   times: Times,
 ): string {
   const to = `to=<${externalAddress(recipient.address)}>`;
-  const isOriginal = recipient.original === '' || recipient.original.toLowerCase() === recipient.address.toLowerCase();
+  const isOriginal =
+    recipient.original === '' ||
+    recipient.original.toLowerCase() === recipient.address.toLowerCase();
   const original = isOriginal ? '' : ` orig_to=<${externalAddress(recipient.original)}>,`;
   const parts = [
     times.activeMs - times.arrivedMs,

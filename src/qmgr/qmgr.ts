@@ -10,16 +10,21 @@
 import type { Config } from '../conf/params.ts';
 import type { Logger } from '../log/maillog.ts';
 import { type Dsn, dsn, softened } from '../mail/dsn.ts';
-import type { DeliveryReport, DeliveryRequest, QueueEntry, RecipientOutcome } from '../mail/stages.ts';
+import type {
+  DeliveryReport,
+  DeliveryRequest,
+  QueueEntry,
+  RecipientOutcome,
+} from '../mail/stages.ts';
 import type { QueueKeeper } from '../queue/store.ts';
 import type { Result } from '../util/result.ts';
 import { splitList } from '../util/text.ts';
 import { type Agent, agentRegistry, isReportFor } from './agents.ts';
+import { type Composer, conclude } from './conclude.ts';
 import { openLedger } from './ledger.ts';
 import { activeLine, outcomeLine } from './outcome-log.ts';
-import { conclude, type Composer } from './conclude.ts';
 import { type Scheduler, scheduler } from './schedule.ts';
-import { filterHop, handledHere, type Hop, limitsOf, recipientLimitOf } from './transports.ts';
+import { filterHop, type Hop, handledHere, limitsOf, recipientLimitOf } from './transports.ts';
 
 export type QmgrParts = {
   readonly config: () => Config;
@@ -60,7 +65,9 @@ export type Qmgr = {
   readonly removeAgent: (agent: Agent) => void;
   readonly report: (agent: Agent, seq: number, report: DeliveryReport) => void;
   readonly noAgent: (transport: string, reason: string) => void;
-  readonly requestOf: (seq: number) => { readonly id: string; readonly content: QueueEntry['content'] } | undefined;
+  readonly requestOf: (
+    seq: number,
+  ) => { readonly id: string; readonly content: QueueEntry['content'] } | undefined;
   readonly activeIds: () => string[];
   /** Start nothing more; resolves when deliveries under way are recorded. */
   readonly drain: () => Promise<void>;
@@ -97,15 +104,25 @@ export function openQmgr(parts: QmgrParts): Qmgr {
     const one: Active = { entry, activeMs: parts.nowMs(), open: 0, failures: [] };
     active.set(entry.id, one);
     logger.info(activeLine(entry));
-    const pending = entry.recipients.flatMap(({ state }, index) => (state === 'pending' ? [index] : []));
+    const pending = entry.recipients.flatMap(({ state }, index) =>
+      state === 'pending' ? [index] : [],
+    );
     one.open = pending.length;
     if (pending.length === 0) return finish(one);
-    const groups = new Map<string, { hop: Hop; recipients: { index: number; address: string }[] }>();
+    const groups = new Map<
+      string,
+      { hop: Hop; recipients: { index: number; address: string }[] }
+    >();
     for (const index of pending) {
       const address = entry.recipients[index]?.address ?? '';
       const route = await parts.resolve(entry.sender, address);
       if (!route.ok) {
-        settleOne(one, { index, kind: kindOf(route.error), dsn: route.error, relay: 'none' }, 'error', one.activeMs);
+        settleOne(
+          one,
+          { index, kind: kindOf(route.error), dsn: route.error, relay: 'none' },
+          'error',
+          one.activeMs,
+        );
         continue;
       }
       const hop = entry.filter ? filterHop(entry.filter, route.value) : route.value;
@@ -176,17 +193,32 @@ export function openQmgr(parts: QmgrParts): Qmgr {
   };
 
   /** Note one outcome in memory; the ledger gets it by `finish` or `progress`. */
-  const settleOne = (one: Active, given: RecipientOutcome, program: string, startedMs: number): void => {
+  const settleOne = (
+    one: Active,
+    given: RecipientOutcome,
+    program: string,
+    startedMs: number,
+  ): void => {
     const recipient = one.entry.recipients[given.index];
     if (!recipient || recipient.state === 'done') return;
     const isSoft = parts.config().soft_bounce && given.kind === 'bounced';
-    const outcome: RecipientOutcome = isSoft ? { ...given, kind: 'deferred', dsn: softened(given.dsn) } : given;
+    const outcome: RecipientOutcome = isSoft
+      ? { ...given, kind: 'deferred', dsn: softened(given.dsn) }
+      : given;
     one.open -= 1;
-    const times = { arrivedMs: one.entry.arrivedMs, activeMs: one.activeMs, startedMs, endedMs: parts.nowMs() };
+    const times = {
+      arrivedMs: one.entry.arrivedMs,
+      activeMs: one.activeMs,
+      startedMs,
+      endedMs: parts.nowMs(),
+    };
     parts.loggerFor(program).info(outcomeLine(one.entry.id, recipient, outcome, times));
     if (outcome.kind === 'bounced') one.failures.push({ index: outcome.index, dsn: outcome.dsn });
     else {
-      const next = outcome.kind === 'deferred' ? { ...recipient, deferred: outcome.dsn } : { ...recipient, state: 'done' as const };
+      const next =
+        outcome.kind === 'deferred'
+          ? { ...recipient, deferred: outcome.dsn }
+          : { ...recipient, state: 'done' as const };
       one.entry = { ...one.entry, recipients: one.entry.recipients.with(outcome.index, next) };
     }
   };
@@ -214,7 +246,8 @@ export function openQmgr(parts: QmgrParts): Qmgr {
 
   const arrived = (entry: QueueEntry): void => {
     if (isDraining || entry.onHold || active.has(entry.id)) return;
-    if (active.size >= parts.config().qmgr_message_active_limit) return scanBy(parts.nowMs() + 1_000);
+    if (active.size >= parts.config().qmgr_message_active_limit)
+      return scanBy(parts.nowMs() + 1_000);
     void admit(entry);
   };
 
@@ -223,7 +256,10 @@ export function openQmgr(parts: QmgrParts): Qmgr {
     if (isDraining || atMs >= scanAtMs) return;
     scanAtMs = atMs;
     clearTimeout(scanTimer);
-    scanTimer = setTimeout(() => void scan(), Math.min(2 ** 31 - 1, Math.max(50, atMs - parts.nowMs())));
+    scanTimer = setTimeout(
+      () => void scan(),
+      Math.min(2 ** 31 - 1, Math.max(50, atMs - parts.nowMs())),
+    );
   };
 
   const scan = async (): Promise<void> => {
@@ -295,10 +331,15 @@ export function openQmgr(parts: QmgrParts): Qmgr {
       const { job, request } = started;
       const outcomes = isReportFor(report, request) ? report.outcomes : undefined;
       if (!outcomes) logger.error(`${request.id}: malformed report of transport ${job.transport}`);
-      for (const outcome of outcomes ?? []) settleOne(job.active, outcome, job.transport, job.startedMs);
+      for (const outcome of outcomes ?? [])
+        settleOne(job.active, outcome, job.transport, job.startedMs);
       const name = destinationOf(job);
       if (report.siteFailure) deadReasons.set(`${job.transport}\0${name}`, report.siteFailure);
-      const back = schedulerOf(job.transport).ended(name, report.siteFailure !== undefined, parts.nowMs());
+      const back = schedulerOf(job.transport).ended(
+        name,
+        report.siteFailure !== undefined,
+        parts.nowMs(),
+      );
       for (const each of back) suspend(each);
       if (!outcomes) endJob(job, 'deferred', dsn('4.3.0', 'malformed delivery report'), 'none');
       else if (job.active.open === 0) finish(job.active);
@@ -321,7 +362,8 @@ export function openQmgr(parts: QmgrParts): Qmgr {
   };
 }
 
-const kindOf = ({ status }: Dsn): RecipientOutcome['kind'] => (status.startsWith('5') ? 'bounced' : 'deferred');
+const kindOf = ({ status }: Dsn): RecipientOutcome['kind'] =>
+  status.startsWith('5') ? 'bounced' : 'deferred';
 
 const destinationOf = ({ nexthop }: Job): string => nexthop.toLowerCase();
 

@@ -110,7 +110,9 @@ export function scheduler<Job>(limits: Limits): Scheduler<Job> {
     ended: (name, siteFailed, nowMs) => {
       const destination = of(name);
       destination.busy -= 1;
-      const killed = siteFailed ? failed(destination, limits, nowMs) : succeeded(destination, limits);
+      const killed = siteFailed
+        ? failed(destination, limits, nowMs)
+        : succeeded(destination, limits);
       const back = killed ? destination.jobs.splice(0) : [];
       count -= back.length;
       if (back.length > 0) turn = turn.filter((each) => each !== name);
@@ -146,7 +148,8 @@ function revive(destination: Destination<unknown>, limits: Limits): void {
 function succeeded(destination: Destination<unknown>, limits: Limits): boolean {
   destination.failedCohorts = 0;
   const isOpen = limits.concurrency === 0 || destination.window < limits.concurrency;
-  if (!isOpen || destination.window >= destination.busy + 1 + limits.initialConcurrency) return false;
+  if (!isOpen || destination.window >= destination.busy + 1 + limits.initialConcurrency)
+    return false;
   destination.success += 1;
   while (destination.success + 0.5 >= 1) {
     destination.window += 1;

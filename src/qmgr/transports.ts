@@ -8,7 +8,11 @@ import type { RecipientOutcome } from '../mail/stages.ts';
 import type { Limits } from './schedule.ts';
 
 /** Where a recipient goes, and its address in canonical form. */
-export type Hop = { readonly transport: string; readonly nexthop: string; readonly recipient: string };
+export type Hop = {
+  readonly transport: string;
+  readonly nexthop: string;
+  readonly recipient: string;
+};
 
 function number(config: Config, transport: string, suffix: string, fallback: number): number {
   const text = config.lookup(`${transport}_${suffix}`);
@@ -16,8 +20,18 @@ function number(config: Config, transport: string, suffix: string, fallback: num
 }
 
 export const limitsOf = (transport: string, config: Config): Limits => ({
-  concurrency: number(config, transport, 'destination_concurrency_limit', config.default_destination_concurrency_limit),
-  initialConcurrency: number(config, transport, 'initial_destination_concurrency', config.initial_destination_concurrency),
+  concurrency: number(
+    config,
+    transport,
+    'destination_concurrency_limit',
+    config.default_destination_concurrency_limit,
+  ),
+  initialConcurrency: number(
+    config,
+    transport,
+    'initial_destination_concurrency',
+    config.initial_destination_concurrency,
+  ),
   failedCohorts: number(
     config,
     transport,
@@ -29,7 +43,12 @@ export const limitsOf = (transport: string, config: Config): Limits => ({
 
 /** Most recipients of one delivery; 0: no limit. */
 export const recipientLimitOf = (transport: string, config: Config): number =>
-  number(config, transport, 'destination_recipient_limit', config.default_destination_recipient_limit);
+  number(
+    config,
+    transport,
+    'destination_recipient_limit',
+    config.default_destination_recipient_limit,
+  );
 
 /** `transport:nexthop` of a FILTER action or of a policy. */
 export function filterHop(filter: string, hop: Hop): Hop {
@@ -42,14 +61,20 @@ export function filterHop(filter: string, hop: Hop): Hop {
 export function handledHere(
   transport: string,
   nexthop: string,
-): { readonly kind: RecipientOutcome['kind']; readonly dsn: Dsn; readonly relay: string } | undefined {
+):
+  | { readonly kind: RecipientOutcome['kind']; readonly dsn: Dsn; readonly relay: string }
+  | undefined {
   switch (transport) {
     case 'discard':
       return { kind: 'discarded', dsn: dsn('2.0.0', nexthop || 'discarded'), relay: 'none' };
     case 'error':
       return { kind: 'bounced', dsn: textDsn(nexthop, '5', 'mail transport error'), relay: 'none' };
     case 'retry':
-      return { kind: 'deferred', dsn: textDsn(nexthop, '4', 'mail transport retry'), relay: 'none' };
+      return {
+        kind: 'deferred',
+        dsn: textDsn(nexthop, '4', 'mail transport retry'),
+        relay: 'none',
+      };
     default:
       return undefined;
   }
@@ -59,6 +84,7 @@ export function handledHere(
 function textDsn(text: string, statusClass: '4' | '5', fallback: string): Dsn {
   const match = /^([45])\.(\d{1,3})\.(\d{1,3})\s+(.*)$/.exec(text);
   const base = statusClass === '4' ? 4 : 5;
-  if (match?.[1] === statusClass) return dsn(`${base}.${Number(match[2])}.${Number(match[3])}`, match[4] ?? '');
+  if (match?.[1] === statusClass)
+    return dsn(`${base}.${Number(match[2])}.${Number(match[3])}`, match[4] ?? '');
   return dsn(`${base}.0.0`, text || fallback);
 }

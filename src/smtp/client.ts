@@ -173,6 +173,10 @@ export class SmtpClient extends OpenConnection {
 
   // ---- what the base calls -------------------------------------------------------------------
 
+  override _setupConnectionHandlers(): void {
+    this._socket.on('error', this._onSocketError);
+  }
+
   override _startPhase(): void {
     // Limits are kept by Deadlines, for every stage.
   }

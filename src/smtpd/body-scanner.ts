@@ -86,7 +86,7 @@ export class BodyScanner {
       const at = input.indexOf(END);
       return at < 0 ? undefined : { at: at + 2, next: at + END.length };
     }
-    const found = LOOSE_END.exec(input.toString("latin1"));
+    const found = LOOSE_END.exec(input.toString('latin1'));
     if (!found) return undefined;
     const lineEnd = found[0].startsWith('\r') ? 2 : 1;
     return { at: found.index + lineEnd, next: found.index + found[0].length };
@@ -109,7 +109,7 @@ export class BodyScanner {
 
   #clean(input: Buffer): Buffer {
     if (input.length === 0) return input;
-    const text = input.toString("latin1");
+    const text = input.toString('latin1');
     const isStray = STRAY.test(text);
     const unstuff = this.#kind === 'data';
     if (!isStray && !(unstuff && input.includes(LINE_DOT))) return input;
@@ -130,6 +130,6 @@ export class BodyScanner {
 function openEnd(input: Buffer): number {
   const last = input[input.length - 1];
   if (last !== CR && last !== 0x0a && last !== DOT) return 0;
-  const tail = input.toString("latin1", Math.max(0, input.length - 4));
+  const tail = input.toString('latin1', Math.max(0, input.length - 4));
   return OPEN_END.exec(tail)?.[0].length ?? 0;
 }

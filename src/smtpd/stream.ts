@@ -38,6 +38,8 @@ export class PosternStream extends SMTPStream {
   /** All input at hand has been handled: time to flush replies. */
   onIdle: () => void = () => undefined;
   onTooLong: () => void = () => undefined;
+  /** The client has closed its side and everything before that is handled. */
+  onInputEnd: () => void = () => undefined;
   /** A command line ended in LF alone. */
   onBareNewline: () => void = () => undefined;
 
@@ -82,7 +84,10 @@ export class PosternStream extends SMTPStream {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding | 'buffer', next: Done): void {
-    if (this.isClosed || chunk.length === 0) return next();
+    if (this.isClosed || chunk.length === 0) {
+      next();
+      return;
+    }
     this.#chunkLength = chunk.length;
     this.#input = this.#rest.length > 0 ? Buffer.concat([this.#rest, chunk]) : chunk;
     this.#rest = EMPTY;
@@ -94,8 +99,9 @@ export class PosternStream extends SMTPStream {
     this.#run(done);
   }
 
+  /** A line without its end is not a command. */
   override _flushData(): void {
-    // A line without its end is not a command: the connection is gone.
+    if (!this.isClosed) this.onInputEnd();
   }
 
   /** Handle the input until it is used up or somebody has to be waited for. */
@@ -109,7 +115,8 @@ export class PosternStream extends SMTPStream {
     for (let count = 0; isResumed; count += 1) {
       if (this.isClosed) {
         this.#input = EMPTY;
-        return done();
+        done();
+        return;
       }
       if (count >= MAX_BATCH) {
         this.onIdle();
@@ -121,7 +128,8 @@ export class PosternStream extends SMTPStream {
       if (step === 'used-up') {
         this.#chunkLength = 0;
         this.onIdle();
-        return done();
+        done();
+        return;
       }
     }
     isRunning = false;
@@ -170,7 +178,10 @@ export class PosternStream extends SMTPStream {
       this.#input = scan.rest ?? EMPTY;
     }
     const finish = (): void => {
-      if (!isOver) return resume();
+      if (!isOver) {
+        resume();
+        return;
+      }
       this.#body = undefined;
       const facts = {
         receivedBytes: this.#receivedBytes,

@@ -9,7 +9,16 @@
  * Keys come from OpenSSL; node-forge only assembles and signs, and never sees foreign bytes.
  */
 import { createPrivateKey, generateKeyPair, randomBytes, X509Certificate } from 'node:crypto';
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -158,7 +167,8 @@ function isServerGood(
 ): boolean {
   if (!existsSync(certFile) || !existsSync(keyFile)) return false;
   const certPem = readFileSync(certFile, 'utf8');
-  if (validUntilMs(certPem, readFileSync(keyFile, 'utf8')) < nowMs + RENEW_DAYS * DAY_MS) return false;
+  if (validUntilMs(certPem, readFileSync(keyFile, 'utf8')) < nowMs + RENEW_DAYS * DAY_MS)
+    return false;
   const certificate = new X509Certificate(certPem);
   return (
     names.every((name) => certificate.checkHost(name) !== undefined) &&

@@ -87,7 +87,8 @@ export function openClientTls(config: Config, level: ClientLevel): Result<Client
     return {
       ...common,
       ...(servername === '' ? {} : { servername }),
-      checkServerIdentity: (_name, certificate) => identityFault(config, level, target, certificate),
+      checkServerIdentity: (_name, certificate) =>
+        identityFault(config, level, target, certificate),
     };
   };
   return ok({ level, optionsFor });
@@ -97,9 +98,7 @@ export function openClientTls(config: Config, level: ClientLevel): Result<Client
 export function identityFault(
   config: Pick<
     Config,
-    | 'smtp_tls_verify_cert_match'
-    | 'smtp_tls_secure_cert_match'
-    | 'smtp_tls_fingerprint_cert_match'
+    'smtp_tls_verify_cert_match' | 'smtp_tls_secure_cert_match' | 'smtp_tls_fingerprint_cert_match'
   >,
   level: ClientLevel,
   target: ClientTarget,

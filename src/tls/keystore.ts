@@ -25,7 +25,11 @@ type KeyConfig = Pick<
   | 'smtpd_tls_eckey_file'
 >;
 
-type PemBlock = { readonly kind: 'key' | 'certificate'; readonly pem: string; readonly file: string };
+type PemBlock = {
+  readonly kind: 'key' | 'certificate';
+  readonly pem: string;
+  readonly file: string;
+};
 type Pair = { readonly key: PemBlock; readonly chain: readonly PemBlock[] };
 
 const MAX_PEM_BYTES = 1024 * 1024;
@@ -50,7 +54,10 @@ export function readKeys(
   const keys: KeyMaterial[] = [];
   for (const [parameter, files] of sources) {
     if (files.length === 0) continue;
-    const read = readPairs(files.map((file) => resolve(config.config_directory, file)), nowMs);
+    const read = readPairs(
+      files.map((file) => resolve(config.config_directory, file)),
+      nowMs,
+    );
     if (!read.ok) return err(`${parameter}: ${read.error}`);
     keys.push(...read.value);
   }
@@ -123,7 +130,8 @@ function pairUp(blocks: readonly PemBlock[], files: readonly string[]): Result<P
     if (block.kind === 'key') pairs.push({ key: block, chain: [] });
     else {
       const last = pairs.at(-1);
-      if (!last) return err(`${block.file}: a certificate before its private key; put the key first`);
+      if (!last)
+        return err(`${block.file}: a certificate before its private key; put the key first`);
       last.chain.push(block);
     }
   }
@@ -168,7 +176,9 @@ function faultOf({ key, chain }: Pair, nowMs: number): string | undefined {
 
 function parseKey({ pem, file }: PemBlock): Result<KeyObject, string> {
   if (/ENCRYPTED/.test(pem)) {
-    return err(`${file}: the private key has a passphrase; store it without (openssl pkey -in ${file} -out NEW)`);
+    return err(
+      `${file}: the private key has a passphrase; store it without (openssl pkey -in ${file} -out NEW)`,
+    );
   }
   try {
     return ok(createPrivateKey(pem));

@@ -83,7 +83,8 @@ export function cipherList(
   excluded: string,
   minVersion: SecureVersion,
 ): string {
-  const list = grade.toLowerCase() === 'high' ? config.tls_high_cipherlist : config.tls_medium_cipherlist;
+  const list =
+    grade.toLowerCase() === 'high' ? config.tls_high_cipherlist : config.tls_medium_cipherlist;
   const minus = excluded.split(/[\s,:]+/).filter((name) => name !== '');
   // OpenSSL 3 signs TLS 1.0 and 1.1 handshakes with SHA-1, which security level 1 forbids.
   const isOld = minVersion === 'TLSv1' || minVersion === 'TLSv1.1';

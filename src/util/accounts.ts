@@ -25,7 +25,10 @@ export function findAccount(name: string, passwdFile = '/etc/passwd'): Account |
 }
 
 /** All groups of an account, its own first: what initgroups(3) would set. */
-export function groupsOf(account: Pick<Account, 'name' | 'gid'>, groupFile = '/etc/group'): number[] {
+export function groupsOf(
+  account: Pick<Account, 'name' | 'gid'>,
+  groupFile = '/etc/group',
+): number[] {
   const groups = new Set([account.gid]);
   for (const line of readLines(groupFile)) {
     const [, , gid, members = ''] = line.split(':');

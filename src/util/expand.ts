@@ -21,7 +21,11 @@ export function expand(text: string, lookup: Lookup): Expanded {
   return { text: expandText(text, { lookup, faults, budget: { left: MAX_LENGTH } }, 0), faults };
 }
 
-type Context = { readonly lookup: Lookup; readonly faults: string[]; readonly budget: { left: number } };
+type Context = {
+  readonly lookup: Lookup;
+  readonly faults: string[];
+  readonly budget: { left: number };
+};
 
 function expandText(text: string, context: Context, depth: number): string {
   if (!text.includes('$')) return text;
@@ -55,7 +59,7 @@ function expandText(text: string, context: Context, depth: number): string {
       if (name === '') {
         context.faults.push(`bad macro reference: ${text.slice(dollar)}`);
         out += '$';
-      } else out += valueOf(name, context, depth);
+      } else out += namedValue(name, context, depth);
       at = dollar + 1 + name.length;
     }
     context.budget.left -= 1;
@@ -64,7 +68,7 @@ function expandText(text: string, context: Context, depth: number): string {
   return out;
 }
 
-function valueOf(name: string, context: Context, depth: number): string {
+function namedValue(name: string, context: Context, depth: number): string {
   return expandText(context.lookup(name) ?? '', context, depth + 1);
 }
 
@@ -72,13 +76,13 @@ function valueOf(name: string, context: Context, depth: number): string {
 function reference(body: string, context: Context, depth: number): string {
   const comparison = compare(body, context, depth);
   if (comparison) return choose(comparison.holds ? 'true' : '', comparison.rest, context, depth);
-  const match = /^\s*(\w+)\s*(?:([?:])([^]*))?$/.exec(body);
+  const match = /^\s*(\w+)\s*(?:([?:])([\s\S]*))?$/.exec(body);
   if (!match) {
     context.faults.push(`bad macro name or expression: ${body}`);
     return '';
   }
   const [, name = '', operator, rest = ''] = match;
-  const value = valueOf(name, context, depth);
+  const value = namedValue(name, context, depth);
   return operator === undefined ? value : choose(value, `${operator}${rest}`, context, depth);
 }
 
@@ -95,7 +99,8 @@ function choose(value: string, rest: string, context: Context, depth: number): s
   const after = first.rest.trimStart();
   const second = operator === '?' && after.startsWith(':') ? group(after.slice(1)) : undefined;
   const otherwise = second?.inner ?? (after.startsWith(':') ? after.slice(1) : '');
-  if (operator === '?') return expandText(value !== '' ? first.inner : otherwise, context, depth + 1);
+  if (operator === '?')
+    return expandText(value !== '' ? first.inner : otherwise, context, depth + 1);
   return value === '' ? expandText(first.inner, context, depth + 1) : '';
 }
 
@@ -109,7 +114,14 @@ function compare(body: string, context: Context, depth: number) {
   const a = expandText(left.inner, context, depth + 1);
   const b = expandText(right.inner, context, depth + 1);
   const order = operator[2] ? compareLevels(a, b) : compareValues(a, b);
-  const holds = { '==': order === 0, '!=': order !== 0, '<': order < 0, '<=': order <= 0, '>': order > 0, '>=': order >= 0 }[operator[1] ?? '=='];
+  const holds = {
+    '==': order === 0,
+    '!=': order !== 0,
+    '<': order < 0,
+    '<=': order <= 0,
+    '>': order > 0,
+    '>=': order >= 0,
+  }[operator[1] ?? '=='];
   return { holds: holds ?? false, rest: right.rest };
 }
 

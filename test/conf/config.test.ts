@@ -10,13 +10,19 @@ import { testConfig } from '../support/config.ts';
 
 test('parseMainCf() joins continuation lines across comments', () => {
   const { assignments } = parseMainCf('main.cf', 'a = 1\n# c\n  2\n\nb=3\n');
-  assert.deepEqual([...assignments].map(([name, { value, line }]) => `${line} ${name}=${value}`), ['1 a=1  2', '5 b=3']);
+  assert.deepEqual(
+    [...assignments].map(([name, { value, line }]) => `${line} ${name}=${value}`),
+    ['1 a=1  2', '5 b=3'],
+  );
 });
 
 test('parseMainCf() names file and line of what it cannot read, and a second assignment', () => {
   const { faults, warnings } = parseMainCf('main.cf', 'a = 1\nnonsense\na = 2\n');
   assert.match(faults[0]?.text ?? '', /^main\.cf line 2: missing '='/);
-  assert.match(warnings[0]?.text ?? '', /^main\.cf line 3: overriding earlier entry: a=1 \(line 1\)/);
+  assert.match(
+    warnings[0]?.text ?? '',
+    /^main\.cf line 3: overriding earlier entry: a=1 \(line 1\)/,
+  );
 });
 
 const BAD: readonly [name: string, value: string, remedy: RegExp][] = [
@@ -34,7 +40,12 @@ for (const [name, value, remedy] of BAD) {
 }
 
 test('makeConfig() without compatibility_level means level 0, as in Postfix', () => {
-  const made = makeConfig(new Map([['myhostname', 'a.example'], ['mydestination', 'd.example']]));
+  const made = makeConfig(
+    new Map([
+      ['myhostname', 'a.example'],
+      ['mydestination', 'd.example'],
+    ]),
+  );
   assert.ok(made.ok);
   assert.equal(made.value.compatibility_level, '0');
   assert.equal(made.value.relay_domains, 'd.example');
@@ -55,16 +66,26 @@ test("the seed article's master.cf loads, and its flag=R is named with its line"
   assert.ok(rows.ok);
   assert.equal(rows.value.length, 14);
   const faults = checkPipeArguments('master.cf', rows.value);
-  assert.deepEqual(faults.map(({ text }) => text), [
-    'master.cf line 16: service cyrus: unknown attribute name "flag"; write flags=',
-  ]);
+  assert.deepEqual(
+    faults.map(({ text }) => text),
+    ['master.cf line 16: service cyrus: unknown attribute name "flag"; write flags='],
+  );
 });
 
 test('parseMasterCf() reads -o in both forms and arguments in braces', () => {
-  const rows = parseMasterCf('m', 'smtp inet n - n - 5 smtpd\n  -v -o a=b,c\n -o { d = e f } { x y }\n');
+  const rows = parseMasterCf(
+    'm',
+    'smtp inet n - n - 5 smtpd\n  -v -o a=b,c\n -o { d = e f } { x y }\n',
+  );
   assert.ok(rows.ok);
   const [row] = rows.value;
-  assert.deepEqual([...(row?.overrides ?? [])], [['a', 'b,c'], ['d', 'e f']]);
+  assert.deepEqual(
+    [...(row?.overrides ?? [])],
+    [
+      ['a', 'b,c'],
+      ['d', 'e f'],
+    ],
+  );
   assert.deepEqual(row?.args, ['x y']);
   assert.equal(row?.maxproc, 5);
 });
@@ -86,7 +107,10 @@ for (const [service, listens] of ADDRESSES) {
   test(`inetAddresses() of ${service}`, () => {
     const found = inetAddresses(service, testConfig({ inet_interfaces: '127.0.0.1' }));
     assert.ok(found.ok);
-    assert.deepEqual(found.value.map(({ host, port }) => `${host}:${port}`), listens);
+    assert.deepEqual(
+      found.value.map(({ host, port }) => `${host}:${port}`),
+      listens,
+    );
   });
 }
 

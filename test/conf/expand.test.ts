@@ -38,7 +38,8 @@ const CASES: readonly [text: string, expanded: string][] = [
 ];
 
 for (const [text, expanded] of CASES) {
-  test(`expand() makes ${JSON.stringify(text)} ${JSON.stringify(expanded)}`, () => assert.equal(run(text), expanded));
+  test(`expand() makes ${JSON.stringify(text)} ${JSON.stringify(expanded)}`, () =>
+    assert.equal(run(text), expanded));
 }
 
 test('expand() ends on a loop and says so', () => {
@@ -52,7 +53,20 @@ test('compareLevels() knows that 3.6 is below 3.11', () => {
 });
 
 test('expand() survives any text and always ends', () => {
-  const piece = fc.constantFrom('$', '{', '}', '(', ')', '?', ':', 'name', 'loop', ' == ', '<level', 'x');
+  const piece = fc.constantFrom(
+    '$',
+    '{',
+    '}',
+    '(',
+    ')',
+    '?',
+    ':',
+    'name',
+    'loop',
+    ' == ',
+    '<level',
+    'x',
+  );
   fc.assert(
     fc.property(fc.array(piece, { maxLength: 40 }), (parts) => {
       assert.equal(typeof run(parts.join('')), 'string');

@@ -16,8 +16,17 @@ for (const [ms, text] of CASES) {
 }
 
 const TIMES = { arrivedMs: 0, activeMs: 20, startedMs: 20, endedMs: 50 };
-const RECIPIENT = { address: 'bob@example.net', original: 'bob@example.net', orcpt: '', notify: [] };
-const SENT = { kind: 'sent', relay: 'mx.example.net[192.0.2.1]:25', dsn: { status: '2.0.0', reason: '250 ok' } } as const;
+const RECIPIENT = {
+  address: 'bob@example.net',
+  original: 'bob@example.net',
+  orcpt: '',
+  notify: [],
+};
+const SENT = {
+  kind: 'sent',
+  relay: 'mx.example.net[192.0.2.1]:25',
+  dsn: { status: '2.0.0', reason: '250 ok' },
+} as const;
 
 test('outcomeLine() has the shape that pflogsumm reads', () => {
   assert.equal(

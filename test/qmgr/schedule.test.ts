@@ -50,7 +50,10 @@ test('a dead destination hands its jobs back, refuses new ones, and is alive aga
 });
 
 test('no job is lost or started twice, whatever happens', () => {
-  const event = fc.record({ what: fc.constantFrom('add', 'next', 'ok', 'fail', 'crash'), to: fc.nat(3) });
+  const event = fc.record({
+    what: fc.constantFrom('add', 'next', 'ok', 'fail', 'crash'),
+    to: fc.nat(3),
+  });
   fc.assert(
     fc.property(fc.array(event, { maxLength: 300 }), (events) => {
       const queue = scheduler<number>(LIMITS);

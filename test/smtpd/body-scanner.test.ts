@@ -10,9 +10,9 @@ function scan(mode: BareNewline, chunks: readonly string[]): Outcome {
   let body = '';
   for (const [at, chunk] of chunks.entries()) {
     const { pieces, rest } = scanner.push(Buffer.from(chunk, 'latin1'));
-    body += Buffer.concat(pieces).toString("latin1");
+    body += Buffer.concat(pieces).toString('latin1');
     if (rest) {
-      const behind = rest.toString("latin1") + chunks.slice(at + 1).join('');
+      const behind = rest.toString('latin1') + chunks.slice(at + 1).join('');
       return { body, rest: behind, bare: scanner.hasBareNewline };
     }
   }
@@ -86,7 +86,7 @@ test('BDAT keeps dots and makes line ends whole', () => {
     ...scanner.push(Buffer.from(part)).pieces,
   ]);
   assert.equal(
-    Buffer.concat([...pieces, ...scanner.finish()]).toString("latin1"),
+    Buffer.concat([...pieces, ...scanner.finish()]).toString('latin1'),
     '.a\r\n..b\r\nc d\r\n.\r\n ',
   );
   assert.equal(scanner.hasBareNewline, true);

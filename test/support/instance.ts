@@ -3,7 +3,16 @@
  * checkout, Debian's Postfix, smtp-sink. Whoever starts one stops it; `after` hooks do.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -46,7 +55,12 @@ export const removeDirectory = (directory: string): void =>
 export async function runProgram(
   file: string,
   argv: readonly string[],
-  options: { readonly input?: string; readonly env?: NodeJS.ProcessEnv; readonly timeoutMs?: number; readonly cwd?: string } = {},
+  options: {
+    readonly input?: string;
+    readonly env?: NodeJS.ProcessEnv;
+    readonly timeoutMs?: number;
+    readonly cwd?: string;
+  } = {},
 ): Promise<Output> {
   const child = execFile(findProgram(file) ?? file, argv, {
     timeout: options.timeoutMs ?? 60_000,
@@ -139,8 +153,15 @@ export async function startPostern(options: PosternOptions): Promise<PosternInst
     writeFileSync(join(configDirectory, name), text);
   }
   const command = (name: string, argv: readonly string[], input?: string): Promise<Output> =>
-    runProgram(join(ROOT, 'bin', name), ['-c', configDirectory, ...argv], input === undefined ? {} : { input });
-  const [first = join(ROOT, 'bin/postern'), ...rest] = [...(options.wrap ?? []), join(ROOT, 'bin/postern')];
+    runProgram(
+      join(ROOT, 'bin', name),
+      ['-c', configDirectory, ...argv],
+      input === undefined ? {} : { input },
+    );
+  const [first = join(ROOT, 'bin/postern'), ...rest] = [
+    ...(options.wrap ?? []),
+    join(ROOT, 'bin/postern'),
+  ];
   const log = (): string => (existsSync(logFile) ? readFileSync(logFile, 'utf8') : '');
   const started = await runProgram(first, [...rest, '-c', configDirectory, 'start']);
   if (started.code !== 0) throw new Error(`postern start: ${started.stderr}\n${log()}`);
@@ -163,7 +184,11 @@ export async function startPostfix(options: {
   readonly main: Readonly<Record<string, string>>;
   readonly master: string;
   readonly files?: Readonly<Record<string, string>>;
-}): Promise<{ readonly directory: string; readonly log: () => string; readonly stop: () => Promise<void> }> {
+}): Promise<{
+  readonly directory: string;
+  readonly log: () => string;
+  readonly stop: () => Promise<void>;
+}> {
   const directory = makeDirectory('postfix-test-');
   const configDirectory = join(directory, 'etc');
   for (const name of ['etc', 'spool', 'data', 'meta']) mkdirSync(join(directory, name));
@@ -233,7 +258,10 @@ tlsmgr    unix  -       -       n       1000?   1       tlsmgr
 `;
 
 /** A program of this test that runs in the background; ended by its own handle. */
-export function startProgram(file: string, argv: readonly string[]): { readonly child: ChildProcess; readonly stop: () => Promise<void> } {
+export function startProgram(
+  file: string,
+  argv: readonly string[],
+): { readonly child: ChildProcess; readonly stop: () => Promise<void> } {
   const child = spawn(findProgram(file) ?? file, argv, { stdio: ['ignore', 'pipe', 'pipe'] });
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
   child.stdout?.resume();

@@ -8,7 +8,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { generate, type Load, type Tally } from '../../bench/load/generator.ts';
 import { openSink, type Sink } from '../../bench/load/sink.ts';
 import { treeOf } from '../../bench/processes.ts';
-import { freePort, isListening, makeDirectory, type PosternInstance, removeDirectory, startPostern, until } from './instance.ts';
+import {
+  freePort,
+  isListening,
+  makeDirectory,
+  type PosternInstance,
+  removeDirectory,
+  startPostern,
+  until,
+} from './instance.ts';
 
 export type Experiment = {
   readonly messages: number;
@@ -114,7 +122,9 @@ export async function runLedger(experiment: Experiment): Promise<Outcome> {
     corrupt: sink.corrupt,
     ghosts: tally.refused.filter((id) => sink.arrived.has(id)),
     duplicates: [...sink.arrived.values()].reduce((sum, times) => sum + times - 1, 0),
-    storeBytes: statSync(join(directory, 'spool/postern/queue/data.mdb'), { throwIfNoEntry: false })?.size ?? 0,
+    storeBytes:
+      statSync(join(directory, 'spool/postern/queue/data.mdb'), { throwIfNoEntry: false })?.size ??
+      0,
     log: instance.log(),
   };
   await instance.stop();
@@ -125,7 +135,10 @@ export async function runLedger(experiment: Experiment): Promise<Outcome> {
 }
 
 /** The processes of a killed master end by themselves; until then its ports are taken. */
-async function startAgain(start: () => Promise<PosternInstance>, port: number): Promise<PosternInstance> {
+async function startAgain(
+  start: () => Promise<PosternInstance>,
+  port: number,
+): Promise<PosternInstance> {
   await until('the old processes are gone', async () => !(await isListening(port)));
   for (let attempt = 0; ; attempt += 1) {
     try {

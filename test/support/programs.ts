@@ -7,7 +7,12 @@
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 
-const PATH = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/usr/local/sbin', '/usr/lib/dovecot'];
+const PATH = [
+  ...(process.env['PATH'] ?? '').split(':'),
+  '/usr/sbin',
+  '/usr/local/sbin',
+  '/usr/lib/dovecot',
+];
 
 /** Absolute path of a program, or undefined. */
 export function findProgram(name: string): string | undefined {
@@ -25,7 +30,8 @@ export function findProgram(name: string): string | undefined {
 export function needs(...names: string[]): { skip?: string } {
   const missing = names.filter((name) => findProgram(name) === undefined);
   if (missing.length === 0) return {};
-  if (process.env['CI'] === 'true') throw new Error(`CI=true but not installed: ${missing.join(' ')}`);
+  if (process.env['CI'] === 'true')
+    throw new Error(`CI=true but not installed: ${missing.join(' ')}`);
   return { skip: `not installed: ${missing.join(' ')}` };
 }
 

@@ -4,9 +4,15 @@
  */
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeBootstrap } from '../../src/tls/bootstrap.ts';
 import { openSink, type Sink } from '../../bench/load/sink.ts';
-import { freePorts, makeDirectory, type PosternInstance, removeDirectory, startPostern } from './instance.ts';
+import { makeBootstrap } from '../../src/tls/bootstrap.ts';
+import {
+  freePorts,
+  makeDirectory,
+  type PosternInstance,
+  removeDirectory,
+  startPostern,
+} from './instance.ts';
 
 export const DOMAIN = 'example.org';
 export const PASSWORD = 'Tr0ub4dor';
@@ -15,7 +21,11 @@ export type Site = {
   readonly instance: PosternInstance;
   readonly directory: string;
   readonly caFile: string;
-  readonly ports: { readonly exchange: number; readonly submission: number; readonly submissions: number };
+  readonly ports: {
+    readonly exchange: number;
+    readonly submission: number;
+    readonly submissions: number;
+  };
   readonly sink: Sink;
   /** Texts of the messages in a user's mailbox. */
   readonly mailbox: (user: string) => string[];
@@ -43,7 +53,10 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
   const sink = await openSink();
   mkdirSync(boxBase(directory));
   chmodSync(boxBase(directory), 0o777);
-  const rootIds = process.getuid?.() === 0 ? { virtual_uid_maps: 'static:65534', virtual_gid_maps: 'static:65534' } : {};
+  const rootIds =
+    process.getuid?.() === 0
+      ? { virtual_uid_maps: 'static:65534', virtual_gid_maps: 'static:65534' }
+      : {};
   const instance = await startPostern({
     directory,
     main: {
@@ -89,11 +102,17 @@ local unix - n n - - local
 error unix - - n - - error
 ${options.masterRows ?? ''}`,
     files: {
-      passwd: ['staff', 'intern', 'device'].map((user) => `${user}@${DOMAIN}:{PLAIN}${PASSWORD}\n`).join(''),
-      mailboxes: ['staff', 'intern', 'device'].map((user) => `${user}@${DOMAIN} ${boxOf(directory, user)}/\n`).join(''),
+      passwd: ['staff', 'intern', 'device']
+        .map((user) => `${user}@${DOMAIN}:{PLAIN}${PASSWORD}\n`)
+        .join(''),
+      mailboxes: ['staff', 'intern', 'device']
+        .map((user) => `${user}@${DOMAIN} ${boxOf(directory, user)}/\n`)
+        .join(''),
       virtual: `postmaster@${DOMAIN} staff@${DOMAIN}\nboth@${DOMAIN} staff@${DOMAIN}, intern@${DOMAIN}\n`,
       'policies.cf': `staff: offsite=permit senders=own\nintern: offsite=deny\ndevice: offsite=deny destinations=boss@customer.example\n`,
-      sending_policy: ['staff', 'intern', 'device'].map((user) => `${user}@${DOMAIN} ${user}\n`).join(''),
+      sending_policy: ['staff', 'intern', 'device']
+        .map((user) => `${user}@${DOMAIN} ${user}\n`)
+        .join(''),
       ...options.files,
     },
   });
@@ -106,7 +125,9 @@ ${options.masterRows ?? ''}`,
     mailbox: (user) => {
       const folder = join(boxOf(directory, user), 'new');
       if (!existsSync(folder)) return [];
-      return readdirSync(folder).sort().map((name) => readFileSync(join(folder, name), 'latin1'));
+      return readdirSync(folder)
+        .sort()
+        .map((name) => readFileSync(join(folder, name), 'latin1'));
     },
     stop: async () => {
       await instance.stop();

@@ -10,7 +10,8 @@
  * - While one transaction syncs, the turns that follow gather in the next one: group commit, with
  *   no delay of our own.
  * - When a commit fails, every put of it rejects with an error whose `commitError` is a promise
- *   that rejects later with the cause: nobody else handles that, so we always do.
+ *   that rejects later with the cause: nobody else handles that, so we always do. The start of a
+ *   turn's block makes one more promise that is given to nobody: `guardTurn` takes it.
  * - If mdb_txn_begin fails the promises never settle: hence the deadline.
  *
  * `mapSize` is fixed and large (address space only), so that no process ever remaps.
@@ -141,6 +142,16 @@ export async function durable(
   } finally {
     clearTimeout(timer);
   }
+}
+
+/**
+ * To be called in the turn of a write, after its first put: the package's own task for the turn is
+ * queued just before ours, and the promise it leaves in `committed` is handled here.
+ */
+export function guardTurn(db: Environment): void {
+  setImmediate(() => {
+    db.root.committed.then(undefined, ignoreCause);
+  });
 }
 
 /** A rejection that repeats one already reported. */

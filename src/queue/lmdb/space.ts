@@ -27,6 +27,8 @@ const MESSAGE_FACTOR = 1.5;
 
 export type Space = {
   readonly accepts: (sizeBytes: number) => Result<void, StoreFault>;
+  /** Room for new mail beside what outcomes may need; as of the last second. */
+  readonly hasRoom: () => Result<void, StoreFault>;
   /** Short of space at this moment (not cached). */
   readonly isShort: () => boolean;
   /** Give up the ballast. True when there was one. */
@@ -56,14 +58,17 @@ export function spaceOf(
     return free;
   };
 
+  const require = (needed: number): Result<void, StoreFault> => {
+    const known = nowMs() - checkedMs > CACHE_MS ? measure() : free;
+    if (!known.ok) return known;
+    if (known.value > needed) return ok(undefined);
+    return err({ kind: 'no-space', reason: `${known.value} bytes free, ${needed} needed` });
+  };
+
   return {
-    accepts: (sizeBytes) => {
-      const known = nowMs() - checkedMs > CACHE_MS ? measure() : free;
-      if (!known.ok) return known;
-      const needed = Math.max(minFreeBytes, FLOOR_BYTES, sizeBytes * MESSAGE_FACTOR);
-      if (known.value > needed) return ok(undefined);
-      return err({ kind: 'no-space', reason: `${known.value} bytes free, ${needed} needed` });
-    },
+    accepts: (sizeBytes) =>
+      require(Math.max(minFreeBytes, FLOOR_BYTES, sizeBytes * MESSAGE_FACTOR)),
+    hasRoom: () => require(FLOOR_BYTES),
     isShort: () => {
       const known = measure();
       return known.ok && known.value < FLOOR_BYTES;

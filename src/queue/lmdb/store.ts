@@ -9,7 +9,7 @@
  * A commit is three puts of one turn, hence one transaction; commits of the same moment share its
  * sync (see environment.ts). Reads always start from the newest snapshot and end with the turn.
  *
- * Full disk: commit answers `no-space`; settle gives up the ballast and tries once more. Any other
+ * Full disk: commit answers `no-space`, also while only outcomes have room; settle gives up the ballast and tries once more. Any other
  * failed write is final: the store answers `broken` from then on, and the process must end.
  */
 
@@ -28,7 +28,7 @@ import type {
 } from '../store.ts';
 import { readBodyFile, removeBodyFile, verifyBodyFile, writeBodyFile } from './body-file.ts';
 import { type BodyToStore, makeDraft, SMALL_BODY_BYTES } from './draft.ts';
-import { durable, type Environment, faultOf, openEnvironment } from './environment.ts';
+import { durable, type Environment, faultOf, guardTurn, openEnvironment } from './environment.ts';
 import {
   decodeBody,
   decodeEntry,
@@ -94,6 +94,7 @@ class LmdbStore implements QueueKeeper {
   /** Set once: the reason why nothing is written any more. */
   #broken: StoreFault | undefined;
   #closed = false;
+  #isGuarded = false;
   readonly #underWay = new Set<Promise<unknown>>();
 
   constructor(db: Environment, space: Space, options: LmdbStoreOptions) {
@@ -222,7 +223,8 @@ class LmdbStore implements QueueKeeper {
   }
 
   async #insert(entry: QueueEntry, body: BodyToStore): Promise<Result<void, StoreFault>> {
-    return this.#write(() => this.#putNew(entry, body));
+    const room = this.#space.hasRoom();
+    return room.ok ? this.#write(() => this.#putNew(entry, body)) : room;
   }
 
   #putNew(entry: QueueEntry, body: BodyToStore): Promise<boolean>[] {
@@ -247,7 +249,9 @@ class LmdbStore implements QueueKeeper {
   async #writeNow(writes: () => Promise<boolean>[]): Promise<Result<void, StoreFault>> {
     let fault: StoreFault | undefined;
     try {
-      fault = await durable(writes(), WRITE_DEADLINE_MS);
+      const puts = writes();
+      this.#guardTurn();
+      fault = await durable(puts, WRITE_DEADLINE_MS);
     } catch (error) {
       fault = faultOf(error);
     }
@@ -261,6 +265,16 @@ class LmdbStore implements QueueKeeper {
       this.#options.logger.error(`queue: write failed: ${fault.reason}`);
     }
     return err(fault);
+  }
+
+  /** Once for all writes of a turn. */
+  #guardTurn(): void {
+    if (this.#isGuarded) return;
+    this.#isGuarded = true;
+    guardTurn(this.#db);
+    setImmediate(() => {
+      this.#isGuarded = false;
+    });
   }
 
   async #settleOnce(

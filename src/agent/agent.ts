@@ -1,0 +1,120 @@
+/**
+ * The skeleton of an agent that never opens the queue: local, virtual, pipe.
+ *
+ *   agent -- hello, agent {transport, slots} --> qmgr
+ *   agent <-- deliver {seq, request} ----------- qmgr
+ *   agent -- body-wanted {seq} ----------------> qmgr, bytes and `body {last}` come back
+ *   agent -- report {seq, report} -------------> qmgr
+ *
+ * A body is asked for when the delivery wants it, small ones once for all recipients. One that does
+ * not come whole is a fault: it is never delivered short. The agent ends after `maxIdleMs` without
+ * work, and when qmgr is gone and what was under way is done.
+ */
+import type { Socket } from 'node:net';
+import { openChannel } from '../ipc/channel.ts';
+import type { FromQmgr, ToQmgr } from '../ipc/protocol.ts';
+import type { Logger } from '../log/maillog.ts';
+import type { DeliveryReport, DeliveryRequest } from '../mail/stages.ts';
+import type { Result } from '../util/result.ts';
+import { type AgentBody, bodyReader, type BodyReader } from './body.ts';
+
+/** Each call reads the body anew; one at a time. The fault is for the log and is temporary. */
+export type OpenBody = () => Promise<Result<AgentBody, string>>;
+
+export type AgentParts = {
+  readonly transport: string;
+  /** Deliveries at the same time; 1 where the process takes the identity of the recipient. */
+  readonly slots: number;
+  readonly maxIdleMs: number;
+  readonly logger: Pick<Logger, 'warning'>;
+  readonly deliver: (request: DeliveryRequest, openBody: OpenBody) => Promise<DeliveryReport>;
+  /** Nothing to do any more, for whatever reason: the process may exit. Once. */
+  readonly onEnd: () => void;
+};
+
+export type Agent = {
+  /** Take no more work; resolves when what is under way has been reported. */
+  readonly drain: () => Promise<void>;
+};
+
+export function runAgent(socket: Socket, parts: AgentParts): Agent {
+  const readers = new Map<number, BodyReader>();
+  let underWay = 0;
+  let isEnding = false;
+  let isOpen = true;
+  let idleTimer: NodeJS.Timeout | undefined;
+  const waiting: (() => void)[] = [];
+
+  const end = (): void => {
+    if (isEnding) return;
+    isEnding = true;
+    clearTimeout(idleTimer);
+    channel.end();
+    parts.onEnd();
+  };
+  const idle = (): void => {
+    if (underWay > 0) return;
+    for (const done of waiting.splice(0)) done();
+    if (!isOpen) return end();
+    clearTimeout(idleTimer);
+    idleTimer = setTimeout(end, parts.maxIdleMs);
+  };
+  const work = async (seq: number, request: DeliveryRequest): Promise<void> => {
+    underWay += 1;
+    clearTimeout(idleTimer);
+    const reader = bodyReader({
+      wireBytes: request.content.wireBytes,
+      ask: () => {
+        if (!isOpen) return reader.end('connection to qmgr is closed');
+        channel.send({ kind: 'body-wanted', seq, id: request.id });
+      },
+      pause: () => socket.pause(),
+      resume: () => socket.resume(),
+    });
+    readers.set(seq, reader);
+    const report = await parts.deliver(request, reader.open);
+    readers.delete(seq);
+    underWay -= 1;
+    // A stream that nobody finished must not hold up the next delivery.
+    reader.abandon();
+    if (isOpen) channel.send({ kind: 'report', seq, report });
+    idle();
+  };
+  const channel = openChannel<ToQmgr>(socket, {
+    onMessage: (message) => {
+      if (isKind(message, 'deliver')) {
+        // A rejection is a broken invariant: it reaches the process skeleton.
+        if (!isEnding) void work(message.seq, message.request);
+      } else if (isKind(message, 'body')) readers.get(message.seq)?.end(message.fault);
+    },
+    onBytes: (seq, bytes) => readers.get(seq)?.add(bytes),
+    onClose: (error) => {
+      isOpen = false;
+      if (error) parts.logger.warning(`connection to qmgr: ${error.message}`);
+      for (const reader of readers.values()) reader.end('connection to qmgr is closed');
+      idle();
+    },
+  });
+  channel.send({ kind: 'hello', role: parts.transport, pid: process.pid });
+  channel.send({ kind: 'agent', transport: parts.transport, slots: parts.slots });
+  idle();
+  return {
+    drain: () => {
+      if (underWay === 0) return Promise.resolve();
+      return new Promise((resolve) => waiting.push(resolve));
+    },
+  };
+}
+
+/** qmgr is ours (private/ is open to mail_owner only): the shape is taken as declared. */
+function isKind<Kind extends FromQmgr['kind']>(
+  message: unknown,
+  kind: Kind,
+): message is Extract<FromQmgr, { kind: Kind }> {
+  return (
+    typeof message === 'object' &&
+    message !== null &&
+    Reflect.get(message, 'kind') === kind &&
+    typeof Reflect.get(message, 'seq') === 'number'
+  );
+}

@@ -1,0 +1,203 @@
+/**
+ * From main.cf to what a session needs: tables, lists, restrictions, policy, names.
+ *
+ * `openSite` runs with master's rights and opens every table; nothing here touches the queue or a
+ * socket. Its faults end the start of the service.
+ */
+import { readFileSync } from 'node:fs';
+import { type Cleanup, openCleanup } from '../cleanup/cleanup.ts';
+import type { Config } from '../conf/params.ts';
+import { type NameServer, parseNameServer, parseResolvConf } from '../dns/exchange.ts';
+import { openHostsFile } from '../dns/hosts.ts';
+import { type Resolver as Dns, openResolver as openDns } from '../dns/resolver.ts';
+import type { Logger } from '../log/maillog.ts';
+import { openMaps } from '../lookup/maps.ts';
+import { type ClientList, openClientList, parentMatches } from '../lookup/match-list.ts';
+import { type LookupContext, lookupContext } from '../lookup/open.ts';
+import type { Session } from '../mail/stages.ts';
+import { type ClientNames, clientNames } from '../net/client-name.ts';
+import { openSitePolicy } from '../policy/open.ts';
+import type { DomainAnswer } from '../restrict/facts.ts';
+import { compileRestrictions, type Restrictions } from '../restrict/restrict.ts';
+import { ownAddresses } from '../rewrite/own-addresses.ts';
+import { openRecipientTables } from '../rewrite/recipients.ts';
+import { openResolver } from '../rewrite/resolve.ts';
+import { type ServerLevel, serverLevel } from '../tls/level.ts';
+import { err, ok, type Result } from '../util/result.ts';
+import { splitList } from '../util/text.ts';
+import type { PolicyGate, SmtpdParts } from './parts.ts';
+
+/** All of `SmtpdParts` that main.cf decides. */
+export type Site = Pick<
+  SmtpdParts,
+  | 'config'
+  | 'cleanup'
+  | 'restrictions'
+  | 'names'
+  | 'tlsLevel'
+  | 'clients'
+  | 'rewritesHeaders'
+  | 'policy'
+>;
+
+type ListName =
+  | 'mynetworks'
+  | 'smtpd_client_event_limit_exceptions'
+  | 'smtpd_forbid_bare_newline_exclusions'
+  | 'smtpd_authorized_xclient_hosts'
+  | 'smtpd_sasl_exceptions_networks';
+
+export function openSite(config: Config, logger: Logger): Result<Site, readonly string[]> {
+  const context = lookupContext(config, logger);
+  const level = serverLevel(config);
+  if (!level.ok) return err([level.error]);
+  const servers = nameServers(config);
+  if (!servers.ok) return err([servers.error]);
+  const dns = openDns({ servers: servers.value, hosts: openHostsFile() });
+  const lists = openLists(config, context);
+  if (!lists.ok) return lists;
+  const rules = openRules(config, context, dns, lists.value.mynetworks, logger);
+  if (!rules.ok) return rules;
+  const { cleanup, restrictions, policy } = rules.value;
+  return ok({
+    config,
+    cleanup,
+    restrictions,
+    names: namesOf(config, dns),
+    tlsLevel: tlsLevelOf(config, level.value),
+    clients: {
+      isUnlimited: lists.value.smtpd_client_event_limit_exceptions.match,
+      maySendBareNewline: lists.value.smtpd_forbid_bare_newline_exclusions.match,
+      mayXclient: lists.value.smtpd_authorized_xclient_hosts.match,
+      isSaslException: lists.value.smtpd_sasl_exceptions_networks.match,
+    },
+    rewritesHeaders: headerRewriting(config, lists.value.mynetworks),
+    ...(policy ? { policy } : {}),
+  });
+}
+
+/** A wrapped port is under TLS whatever the level says. */
+const tlsLevelOf = (config: Config, level: ServerLevel): ServerLevel =>
+  config.smtpd_tls_wrappermode && level === 'none' ? 'may' : level;
+
+const namesOf = (config: Config, dns: Dns): ClientNames =>
+  clientNames(dns.clientName, config.smtpd_peername_lookup, Date.now);
+
+function openLists(
+  config: Config,
+  context: LookupContext,
+): Result<Readonly<Record<ListName, ClientList>>, readonly string[]> {
+  const faults: string[] = [];
+  const open = (parameter: ListName): ClientList => {
+    const options = { matchParents: parentMatches(config, parameter) };
+    const list = openClientList(parameter, config[parameter], options, context);
+    if (list.ok) return list.value;
+    faults.push(...list.error.map(({ reason }) => reason));
+    return { match: () => ({ kind: 'no' }) };
+  };
+  const lists = {
+    mynetworks: open('mynetworks'),
+    smtpd_client_event_limit_exceptions: open('smtpd_client_event_limit_exceptions'),
+    smtpd_forbid_bare_newline_exclusions: open('smtpd_forbid_bare_newline_exclusions'),
+    smtpd_authorized_xclient_hosts: open('smtpd_authorized_xclient_hosts'),
+    smtpd_sasl_exceptions_networks: open('smtpd_sasl_exceptions_networks'),
+  };
+  return faults.length > 0 ? err(faults) : ok(lists);
+}
+
+type Rules = {
+  readonly cleanup: Cleanup;
+  readonly restrictions: Restrictions;
+  readonly policy: PolicyGate | undefined;
+};
+
+function openRules(
+  config: Config,
+  context: LookupContext,
+  dns: Dns,
+  myNetworks: ClientList,
+  logger: Logger,
+): Result<Rules, readonly string[]> {
+  const texts = (faults: readonly { readonly reason: string }[]) =>
+    err(faults.map(({ reason }) => reason));
+  const resolver = openResolver(config, context);
+  if (!resolver.ok) return texts(resolver.error);
+  const recipients = openRecipientTables(config, context, resolver.value);
+  if (!recipients.ok) return texts(recipients.error);
+  const site = openSitePolicy(config, resolver.value, context, logger);
+  if (!site.ok) return site;
+  const restrictions = compileRestrictions({
+    config,
+    resolver: {
+      classify: resolver.value.classify,
+      recipientExists: recipients.value.recipientExists,
+    },
+    myNetworks: myNetworks.match,
+    ownAddresses: ownAddresses(config),
+    openMaps: (parameter, spec) => {
+      const maps = openMaps(parameter, spec, context);
+      return maps.ok ? maps.value : maps.error.map(({ reason }) => reason).join('; ');
+    },
+    domainExists: (domain) => domainExists(dns, domain),
+    addressesOf: async (name) => {
+      const answer = await dns.resolve(name, 'A');
+      if (answer.kind === 'retry') return 'retry';
+      return answer.kind === 'found' ? answer.records.map(({ value }) => value) : [];
+    },
+  });
+  if (!restrictions.ok) return err([restrictions.error]);
+  const cleanup = openCleanup({
+    config,
+    virtualAliases: recipients.value.virtualAliases,
+    addressContext: resolver.value.addressContext,
+  });
+  return ok({ cleanup, restrictions: restrictions.value, policy: site.value.gate });
+}
+
+/** Mail can go there: an MX, or an address. A null MX (RFC 7505) is a no of its own. */
+async function domainExists(dns: Dns, domain: string): Promise<DomainAnswer> {
+  const mx = await dns.resolve(domain, 'MX');
+  if (mx.kind === 'retry') return 'retry';
+  if (mx.kind === 'found') {
+    const [only, ...more] = mx.records;
+    return more.length === 0 && (only?.value === '' || only?.value === '.') ? 'null-mx' : 'yes';
+  }
+  const addresses = await dns.addresses(domain, [4, 6]);
+  if (addresses.kind === 'retry') return 'retry';
+  return addresses.kind === 'found' ? 'yes' : 'no';
+}
+
+/** local_header_rewrite_clients, of its forms the ones that need no certificate. */
+function headerRewriting(config: Config, myNetworks: ClientList): SmtpdParts['rewritesHeaders'] {
+  const words = new Set(splitList(config.local_header_rewrite_clients.toLowerCase()));
+  const own = ownAddresses(config);
+  return ({ peer, login }: Session) => {
+    if (words.has('permit_inet_interfaces') && own.has(peer.address)) return true;
+    if (words.has('permit_sasl_authenticated') && login) return true;
+    if (!words.has('permit_mynetworks')) return false;
+    const match = myNetworks.match(peer.name, peer.address);
+    return match instanceof Promise
+      ? match.then(({ kind }) => kind === 'yes')
+      : match.kind === 'yes';
+  };
+}
+
+function nameServers(config: Config): Result<readonly NameServer[], string> {
+  const servers: NameServer[] = [];
+  for (const text of splitList(config.dns_servers)) {
+    const server = parseNameServer(text);
+    if (!server) return err(`dns_servers: ${text}: use address or address:port`);
+    servers.push(server);
+  }
+  return ok(servers.length > 0 ? servers : parseResolvConf(resolvConf()));
+}
+
+/** No file, no servers: names stay unknown. */
+function resolvConf(): string {
+  try {
+    return readFileSync('/etc/resolv.conf', 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return '';
+    throw error;
+  }
+}
