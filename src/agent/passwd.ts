@@ -9,6 +9,8 @@ import { ok, err, type Result } from '../util/result.ts';
 
 export type AccountLookup = (name: string) => Result<Account | undefined, string>;
 
+const MAX_KEPT = 10_000;
+
 /** Entries of one file; names are asked as they stand. */
 export function openAccounts(file = '/etc/passwd'): AccountLookup {
   let version = '';
@@ -19,7 +21,6 @@ export function openAccounts(file = '/etc/passwd'): AccountLookup {
       const { mtimeMs, size, ino } = statSync(file);
       const current = `${mtimeMs} ${size} ${ino}`;
       if (current !== version) {
-        readFileSync(file).subarray(0, 1);
         known = new Map();
         version = current;
       }
@@ -35,4 +36,16 @@ export function openAccounts(file = '/etc/passwd'): AccountLookup {
   };
 }
 
-const MAX_KEPT = 10_000;
+/** The account of a user id, read anew; for owners of alias files. */
+export function accountOfUid(uid: number, file = '/etc/passwd'): Result<Account | undefined, string> {
+  try {
+    for (const line of readFileSync(file, 'utf8').split('\n')) {
+      const [name, , id] = line.split(':');
+      if (name && id === String(uid)) return ok(findAccount(name, file));
+    }
+    return ok(undefined);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return err(error.message);
+    throw error;
+  }
+}

@@ -85,7 +85,9 @@ export async function verifyHash(hash: StoredHash, secret: string): Promise<bool
 
 /** A new hash of a secret, as it is written into a password file. */
 export async function makeHash(secret: string): Promise<string> {
-  return `{ARGON2ID}${await argon2.hash(secret, { type: argon2.argon2id, ...COST })}`;
+  const hash = await argon2.hash(secret, { type: argon2.argon2id, ...COST });
+  // The order of the reference implementation, so that other programs read it too.
+  return `{ARGON2ID}${hash.replace(/(m=\d+),(p=\d+),(t=\d+)/, '$1,$3,$2')}`;
 }
 
 /** What is checked for a user who does not exist, so that the answer takes as long. */
@@ -102,10 +104,12 @@ function parseCrypt(value: string, otherwise: string): Result<StoredHash, string
 }
 
 function parseArgon2(value: string): Result<StoredHash, string> {
+  // The argon2 package writes m,p,t; the reference implementation m,t,p.
   const form =
-    /^\$argon2id?\$v=19\$m=(?<m>\d{1,9}),t=(?<t>\d{1,9}),p=(?<p>\d{1,9})\$[\w+/-]{11,}\$[\w+/-]{22,}$/;
-  const { m, t, p } = form.exec(value)?.groups ?? {};
-  if (m === undefined) return err('damaged argon2 hash');
+    /^\$argon2id?\$v=19\$(?<costs>[mtp]=\d{1,9},[mtp]=\d{1,9},[mtp]=\d{1,9})\$[\w+/-]{11,}\$[\w+/-]{22,}$/;
+  const costs = form.exec(value)?.groups?.['costs']?.split(',') ?? [];
+  const { m, t, p } = Object.fromEntries(costs.map((cost) => cost.split('=')));
+  if (m === undefined || t === undefined || p === undefined) return err('damaged argon2 hash');
   if (Number(m) > MAX_ARGON2_KIB) return err(`argon2 memory above ${MAX_ARGON2_KIB} KiB`);
   if (Number(t) > MAX_ARGON2_PASSES) return err(`argon2 passes above ${MAX_ARGON2_PASSES}`);
   if (Number(p) > MAX_ARGON2_LANES) return err(`argon2 lanes above ${MAX_ARGON2_LANES}`);

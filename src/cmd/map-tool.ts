@@ -34,7 +34,7 @@ type Action =
 type Request = {
   readonly action: Action;
   readonly tables: readonly string[];
-  /** -o NAME=VALUE is Postfix's; here -r and -w only silence duplicates. */
+  /** -r, -w: say nothing about duplicates. */
   readonly isSilent: boolean;
 };
 
@@ -176,19 +176,21 @@ function parseArguments(argv: readonly string[]): Result<Request, string> {
       at += 1;
       break;
     }
-    const option = /^-([a-zA-Z]+)/.exec(word)?.[1];
+    const option = /^-([a-zA-Z].*)/.exec(word)?.[1];
     if (option === undefined) break;
-    const last = option.at(-1);
     if (option.startsWith('q')) {
-      const attached = word.slice(2);
-      const key = attached === '' ? argv[(at += 1)] : attached;
+      if (word.length === 2) at += 1;
+      const key = word.length === 2 ? argv[at] : word.slice(2);
       if (key === undefined) return err('option requires an argument -- q');
       action = { kind: 'query', key };
-    } else if (/[dbhm]/.test(option)) {
-      return err(`option -${last} is not supported: edit the text of the table`);
-    } else if (!/^[NnfFoprsuUvw]+$/.test(option)) return err(`invalid option -- ${word}`);
-    else if (option.includes('s')) action = { kind: 'list' };
-    if (/^[rwNnfFopuUv]*[rw]/.test(option)) isSilent = true;
+      continue;
+    }
+    if (/[dbhm]/.test(option)) {
+      return err(`option ${word} is not supported: edit the text of the table`);
+    }
+    if (!/^[NnfFoprsuUvw]+$/.test(option)) return err(`invalid option -- ${word}`);
+    if (option.includes('s')) action = { kind: 'list' };
+    if (/[rw]/.test(option)) isSilent = true;
   }
   const tables = argv.slice(at);
   if (tables.length === 0)

@@ -82,7 +82,7 @@ function start(io: Io): Promise<number> {
   io.stdout('postern: starting the Postern mail system\n');
   const master = spawn(process.execPath, [MASTER, io.configDirectory], {
     detached: true,
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   });
   return new Promise((resolve) => {
     const timer = setTimeout(
@@ -96,8 +96,9 @@ function start(io: Io): Promise<number> {
       master.unref();
       resolve(code);
     };
-    master.once('message', (message: { kind: string }) => {
+    master.on('message', (message: { kind: string; text?: string }) => {
       if (message.kind === 'ready') end(0);
+      else if (message.text) io.stderr(`postern: fatal: ${message.text}\n`);
     });
     master.once('exit', (code) => end(code === 0 ? 1 : (code ?? 1)));
     master.once('error', (error) => end(1, error.message));

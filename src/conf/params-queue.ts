@@ -32,5 +32,7 @@ export const QUEUE_PARAMS = {
   local_destination_concurrency_limit: text('2', 'The same for local delivery, by recipient.'),
   local_destination_recipient_limit: text('1', 'Recipients of one local delivery.'),
   virtual_destination_recipient_limit: text('1', 'Recipients of one virtual delivery.'),
+  transport_retry_time: time('60s', 'How long a transport without an agent is left alone.'),
+  qmgr_daemon_timeout: time('1000s', 'Longest delivery; the agent is then cut off.'),
   defer_transports: text('', 'Transports whose mail waits for postqueue -f.'),
 } as const;

@@ -188,7 +188,8 @@ export type DeliveryReport = {
   /**
    * Recipients that local delivery turned into others (alias, .forward, :include:). qmgr makes each
    * a new message with the same body, durable before the recipient is marked done, and logs
-   * `forwarded as ID`. The outcome of that recipient is `sent`.
+   * `forwarded as ID`. The outcome of that recipient is `sent`, or `bounced` when another part of
+   * its expansion failed; a deferred recipient has none.
    */
   readonly forwards?: readonly Forward[];
 };

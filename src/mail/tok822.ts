@@ -23,13 +23,16 @@ export function parseAddressList(text: string): readonly string[] | undefined {
   if (!tokens) return undefined;
   const addresses: string[] = [];
   let start = 0;
+  let isInAngles = false;
   for (let at = 0; at <= tokens.length && addresses.length < MAX_ADDRESSES; at += 1) {
     const token = tokens[at];
-    const isBreak = !token || (token.kind === 'special' && /^[,;]$/.test(token.text));
+    const mark = token?.kind === 'special' ? token.text : '';
+    if (mark === '<' || mark === '>') isInAngles = mark === '<';
+    const isBreak = !token || (!isInAngles && (mark === ',' || mark === ';'));
     if (isBreak) {
       addresses.push(...mailbox(tokens.slice(start, at)));
       start = at + 1;
-    } else if (token.kind === 'special' && token.text === ':' && isGroupName(tokens, start, at)) {
+    } else if (mark === ':' && isGroupName(tokens, start, at)) {
       start = at + 1;
     }
   }

@@ -7,7 +7,7 @@
  * from the network. Started by `postern start` it reports over IPC: ready, or why not.
  */
 import cluster from 'node:cluster';
-import { chmodSync, chownSync, readFileSync, unlinkSync } from 'node:fs';
+import { chmodSync, chownSync, lstatSync, readdirSync, readFileSync, unlinkSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { loadConfig } from '../conf/config.ts';
 import { loadMasterCf } from '../conf/master-cf.ts';
@@ -19,7 +19,10 @@ import type { Account } from '../util/accounts.ts';
 import { openServices, type Services } from './supervisor.ts';
 
 function fail(lines: readonly string[]): never {
-  for (const line of lines) process.stderr.write(`postern: fatal: ${line}\n`);
+  for (const line of lines) {
+    process.stderr.write(`postern: fatal: ${line}\n`);
+    process.send?.({ kind: 'failed', text: line });
+  }
   process.exit(1);
 }
 
@@ -113,13 +116,21 @@ function stop(
   });
 }
 
-/** Sockets that a worker listens on are made by this process: give them to mail_owner. */
+/**
+ * Sockets that a worker listens on are made by this process: give them to mail_owner. Node does not
+ * say which one was made, so all are looked at.
+ */
 function own(owner: Account | undefined): void {
   cluster.on('listening', (_worker, address) => {
-    const path = address.address;
-    if (typeof path !== 'string' || !/^(private|public)\/[\w.-]+$/.test(path)) return;
-    chmodSync(path, path.startsWith('public/') ? 0o666 : 0o600);
-    if (owner) chownSync(path, owner.uid, owner.gid);
+    if (address.addressType !== -1) return;
+    for (const directory of ['private', 'public']) {
+      for (const name of readdirSync(directory)) {
+        const path = `${directory}/${name}`;
+        if (!lstatSync(path).isSocket()) continue;
+        chmodSync(path, directory === 'public' ? 0o666 : 0o600);
+        if (owner) chownSync(path, owner.uid, owner.gid);
+      }
+    }
   });
 }
 

@@ -33,9 +33,11 @@ export type Agents<Job> = {
   /** Forget an agent; its deliveries come back. */
   readonly remove: (agent: Agent) => readonly Started<Job>[];
   readonly underWay: () => number;
+  /** Cut off agents with a delivery from before this time: their connection ends. */
+  readonly endStalled: (beforeMs: number) => void;
 };
 
-export function agentRegistry<Job>(): Agents<Job> {
+export function agentRegistry<Job extends { readonly startedMs: number }>(): Agents<Job> {
   const agents = new Map<string, Set<Agent>>();
   const started = new Map<number, Started<Job>>();
   let lastSeq = 0;
@@ -74,6 +76,11 @@ export function agentRegistry<Job>(): Agents<Job> {
       return [...agent.underWay].flatMap((seq) => take(seq, agent) ?? []);
     },
     underWay: () => started.size,
+    endStalled: (beforeMs) => {
+      for (const { job, agent } of started.values()) {
+        if (job.startedMs < beforeMs) agent.channel.socket.destroy(new Error('delivery timed out'));
+      }
+    },
   };
 }
 

@@ -9,10 +9,10 @@
  */
 import type { Config } from '../conf/params.ts';
 import type { Logger } from '../log/maillog.ts';
+import { externalAddress } from '../mail/address.ts';
 import { type Dsn, dsn } from '../mail/dsn.ts';
 import type { QueueEntry, RecipientState } from '../mail/stages.ts';
 import type { EntryChange, NewMessage, QueueStore } from '../queue/store.ts';
-import { outcomeLine } from './outcome-log.ts';
 
 export type Failure = { readonly recipient: RecipientState; readonly dsn: Dsn };
 
@@ -50,7 +50,9 @@ export async function conclude(
   );
   const isExpired = left.length > 0 && isTooOld(entry, context);
   if (isExpired) {
-    for (const recipient of left) failures.push(expired(entry, recipient, context));
+    const from = `from=<${externalAddress(entry.sender)}>`;
+    context.logger.info(`${entry.id}: ${from}, status=expired, returned to sender`);
+    failures.push(...left.map(expired));
   }
   const added: NewMessage[] = [];
   if (failures.length > 0) {
@@ -98,22 +100,10 @@ function isTooOld({ sender, arrivedMs }: QueueEntry, { config, nowMs }: Context)
   return nowMs - arrivedMs >= lifetime * 1000;
 }
 
-function expired(
-  entry: QueueEntry,
-  recipient: RecipientState,
-  { loggerFor, nowMs }: Context,
-): Failure {
+const expired = (recipient: RecipientState): Failure => {
   const last = recipient.deferred ?? dsn('4.4.7', 'delivery time expired');
-  const times = { arrivedMs: entry.arrivedMs, activeMs: nowMs, startedMs: nowMs, endedMs: nowMs };
-  const line = outcomeLine(
-    entry.id,
-    recipient,
-    { kind: 'bounced', relay: 'none', dsn: last },
-    times,
-  );
-  loggerFor('qmgr').info(line.replace('status=bounced', 'status=expired'));
   return { recipient, dsn: { ...last, status: '5.4.7' } };
-}
+};
 
 const isDelayed = ({ arrivedMs }: QueueEntry, { config, nowMs }: Context): boolean =>
   config.delay_warning_time > 0 && nowMs - arrivedMs >= config.delay_warning_time * 1000;

@@ -9,6 +9,7 @@ import { type Channel, openChannel } from '../ipc/channel.ts';
 import type { FromQmgr, ToQmgr } from '../ipc/protocol.ts';
 import type { Logger } from '../log/maillog.ts';
 import type { AnvilCounters } from '../net/limits.ts';
+import type { Pickup } from '../pickup/pickup.ts';
 import type { QueueStore } from '../queue/store.ts';
 import type { Agent } from './agents.ts';
 import type { Qmgr } from './qmgr.ts';
@@ -18,10 +19,11 @@ export type Connections = {
   readonly close: () => void;
 };
 
-const PUBLIC = new Set(['flush', 'maildrop', 'list']);
+const PUBLIC = new Set(['flush', 'changed', 'maildrop', 'list']);
 
 export function openConnections(parts: {
   readonly qmgr: Qmgr;
+  readonly pickup: Pickup;
   readonly store: Pick<QueueStore, 'openBody'>;
   readonly logger: Logger;
   readonly anvil: AnvilCounters;
@@ -32,6 +34,7 @@ export function openConnections(parts: {
 
   const accept = (socket: Socket, side: 'private' | 'public'): void => {
     let agent: Agent | undefined;
+    const counted = connectionCount(parts.anvil);
     sockets.add(socket);
     const channel = openChannel<FromQmgr>(socket, {
       onMessage: (message) => {
@@ -47,11 +50,15 @@ export function openConnections(parts: {
             underWay: new Set(),
           };
           qmgr.addAgent(agent);
-        } else handle(message, channel, agent);
+        } else {
+          if (message.kind === 'anvil') counted.note(message);
+          handle(message, channel, agent);
+        }
       },
       onClose: (error) => {
         sockets.delete(socket);
         if (error) logger.warning(`connection on ${side}/qmgr: ${error.message}`);
+        counted.forgetAll();
         if (agent) qmgr.removeAgent(agent);
       },
     });
@@ -75,8 +82,12 @@ export function openConnections(parts: {
         );
         return channel.send({ kind: 'anvil-counts', seq: message.seq, ...counts });
       }
+      case 'maildrop':
+        return void parts.pickup.run();
       case 'flush':
-        return void qmgr.flush(message.id).then(() => channel.send({ kind: 'done' }));
+        return void qmgr.flush(message).then(() => channel.send({ kind: 'done' }));
+      case 'changed':
+        return qmgr.changed(message.id, message.change);
       case 'list':
         return channel.send({ kind: 'listed', seq: message.seq, active: qmgr.activeIds() });
       default:
@@ -101,6 +112,24 @@ export function openConnections(parts: {
     accept,
     close: () => {
       for (const socket of sockets) socket.end();
+    },
+  };
+}
+
+/** Client connections that one smtpd process has open: they end with it. */
+function connectionCount(anvil: Pick<AnvilCounters, 'forget'>) {
+  const open = new Map<string, { service: string; client: string; connections: number }>();
+  return {
+    note: ({ service, client, event }: Extract<ToQmgr, { kind: 'anvil' }>): void => {
+      if (event !== 'connect' && event !== 'disconnect') return;
+      const key = `${service} ${client}`;
+      const connections = (open.get(key)?.connections ?? 0) + (event === 'connect' ? 1 : -1);
+      if (connections > 0) open.set(key, { service, client, connections });
+      else open.delete(key);
+    },
+    forgetAll: (): void => {
+      for (const each of open.values()) anvil.forget(each.service, each.client, each.connections);
+      open.clear();
     },
   };
 }

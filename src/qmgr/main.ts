@@ -4,31 +4,32 @@
  */
 import { createServer, type Socket } from 'node:net';
 import { makeReporter } from '../bounce/bounce.ts';
+import { type Cleanup, openCleanup } from '../cleanup/cleanup.ts';
 import { loadConfig } from '../conf/config.ts';
 import type { Config } from '../conf/params.ts';
 import { type ServiceContext, startService } from '../daemon/start.ts';
 import { lookupContext } from '../lookup/open.ts';
 import { AnvilCounters } from '../net/limits.ts';
+import { openPickup } from '../pickup/pickup.ts';
 import { openLmdbStore } from '../queue/lmdb/store.ts';
+import { openRecipientTables } from '../rewrite/recipients.ts';
 import { openResolver, type Resolver } from '../rewrite/resolve.ts';
 import { type Connections, openConnections } from './connections.ts';
 import { openQmgr } from './qmgr.ts';
 
 const MAINTAIN_MS = 60_000;
 
-type Prepared = { readonly resolver: Resolver };
+type Prepared = { readonly resolver: Resolver; readonly cleanup: Cleanup };
 
 await startService<Prepared>('qmgr', {
-  prepare: async (context) => ({
-    resolver: openTables(context, context.config) ?? fail(context, 'tables'),
-  }),
+  prepare: async (context) => openTables(context, context.config) ?? fail(context, 'tables'),
   serve,
 });
 
 async function serve(context: ServiceContext, prepared: Prepared): Promise<void> {
   const { logger } = context;
   let { config } = context;
-  let { resolver } = prepared;
+  let { resolver, cleanup } = prepared;
   const opened = await openLmdbStore({
     directory: 'queue',
     minFreeBytes: config.queue_minfree,
@@ -64,16 +65,31 @@ async function serve(context: ServiceContext, prepared: Prepared): Promise<void>
     const tables = next.ok ? openTables(context, next.value) : undefined;
     if (!next.ok || !tables) return logger.error('reload: the old configuration stays in force');
     config = next.value;
-    resolver = tables;
+    resolver = tables.resolver;
+    cleanup = tables.cleanup;
+  });
+  const pickup = openPickup({
+    config: () => config,
+    directory: 'maildrop',
+    cleanup: () => cleanup,
+    store,
+    arrived: (entry) => qmgr.arrived(entry),
+    logger: context.loggerFor('pickup'),
+    cleanupLogger: context.loggerFor('cleanup'),
+    nowMs: Date.now,
   });
   const connections: Connections = openConnections({
     qmgr,
+    pickup,
     store,
     logger,
     anvil: new AnvilCounters(config.anvil_rate_time_unit * 1000),
     nowMs: Date.now,
   });
-  const maintain = setInterval(() => store.maintain(), MAINTAIN_MS);
+  const maintain = setInterval(() => {
+    store.maintain();
+    void pickup.run();
+  }, MAINTAIN_MS);
   context.onDrain(async () => {
     clearInterval(maintain);
     await qmgr.drain();
@@ -83,21 +99,33 @@ async function serve(context: ServiceContext, prepared: Prepared): Promise<void>
   await listen('private/qmgr', (socket) => connections.accept(socket, 'private'));
   await listen('public/qmgr', (socket) => connections.accept(socket, 'public'));
   void qmgr.scan();
+  void pickup.run();
 }
 
-function openTables(context: ServiceContext, config: Config): Resolver | undefined {
-  const resolver = openResolver(config, lookupContext(config, context.logger));
-  if (resolver.ok) return resolver.value;
-  for (const { reason } of resolver.error) context.logger.error(reason);
-  return undefined;
+function openTables(context: ServiceContext, config: Config): Prepared | undefined {
+  const tables = lookupContext(config, context.logger);
+  const resolver = openResolver(config, tables);
+  const recipients = resolver.ok ? openRecipientTables(config, tables, resolver.value) : resolver;
+  if (!resolver.ok || !recipients.ok) {
+    const faults = resolver.ok ? (recipients.ok ? [] : recipients.error) : resolver.error;
+    for (const { reason } of faults) context.logger.error(reason);
+    return undefined;
+  }
+  const { virtualAliases } = recipients.value;
+  const { addressContext } = resolver.value;
+  return {
+    resolver: resolver.value,
+    cleanup: openCleanup({ config, virtualAliases, addressContext }),
+  };
 }
 
-const listen = (path: string, accept: (socket: Socket) => void): Promise<void> =>
-  new Promise((resolve, reject) => {
+function listen(path: string, accept: (socket: Socket) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
     const server = createServer(accept);
     server.once('error', reject);
     server.listen({ path }, resolve);
   });
+}
 
 function fail(context: ServiceContext, text: string): never {
   context.logger.fatal(text);

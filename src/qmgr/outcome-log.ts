@@ -23,7 +23,7 @@ export type Times = {
 export function outcomeLine(
   id: string,
   recipient: Recipient,
-  outcome: Pick<RecipientOutcome, 'kind' | 'relay' | 'dsn'>,
+  outcome: Pick<RecipientOutcome, 'kind' | 'relay' | 'dsn' | 'timesMs'>,
   times: Times,
 ): string {
   const to = `to=<${externalAddress(recipient.address)}>`;
@@ -31,11 +31,13 @@ export function outcomeLine(
     recipient.original === '' ||
     recipient.original.toLowerCase() === recipient.address.toLowerCase();
   const original = isOriginal ? '' : ` orig_to=<${externalAddress(recipient.original)}>,`;
+  const ranMs = times.endedMs - times.startedMs;
+  const setupMs = Math.min(outcome.timesMs?.setup ?? 0, ranMs);
   const parts = [
     times.activeMs - times.arrivedMs,
     times.startedMs - times.activeMs,
-    0,
-    times.endedMs - times.startedMs,
+    setupMs,
+    outcome.timesMs?.transmission ?? ranMs - setupMs,
   ].map((ms) => seconds(ms));
   const status = outcome.kind === 'discarded' ? 'sent' : outcome.kind;
   return `${id}: ${to},${original} relay=${outcome.relay}, delay=${seconds(times.endedMs - times.arrivedMs)}, delays=${parts.join('/')}, dsn=${outcome.dsn.status}, status=${status} (${outcome.dsn.reason})`;

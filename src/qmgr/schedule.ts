@@ -31,6 +31,8 @@ export type Scheduler<Job> = {
   /** More jobs wait for this destination. */
   readonly hasMore: (destination: string) => boolean;
   readonly waiting: () => number;
+  /** Take out the waiting jobs that pass a test. */
+  readonly takeOut: (test: (job: Job) => boolean) => readonly Job[];
   /** A flush: dead destinations get another chance. */
   readonly reviveAll: () => void;
   /** Take out every waiting job: the transport is not there. */
@@ -122,6 +124,17 @@ export function scheduler<Job>(limits: Limits): Scheduler<Job> {
     },
     hasMore: (name) => (destinations.get(name)?.jobs.length ?? 0) > 0,
     waiting: () => count,
+    takeOut: (test) => {
+      const taken: Job[] = [];
+      for (const { jobs } of destinations.values()) {
+        if (!jobs.some(test)) continue;
+        taken.push(...jobs.filter(test));
+        jobs.splice(0, jobs.length, ...jobs.filter((job) => !test(job)));
+      }
+      count -= taken.length;
+      turn = turn.filter((name) => (destinations.get(name)?.jobs.length ?? 0) > 0);
+      return taken;
+    },
     reviveAll: () => {
       for (const destination of destinations.values()) {
         if (destination.deadUntilMs > 0) revive(destination, limits);

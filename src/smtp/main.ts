@@ -29,7 +29,6 @@ const STORE_WAIT_MS = 10_000;
 
 type Prepared = { readonly settings: DeliverySettings; readonly passwords: Maps | undefined };
 
-await startService<Prepared>('smtp', { prepare, serve });
 
 async function prepare(context: ServiceContext): Promise<Prepared> {
   const { config, service } = context;
@@ -117,3 +116,5 @@ function readText(path: string): Result<string, string> {
     throw error;
   }
 }
+
+await startService<Prepared>('smtp', { prepare, serve });

@@ -103,10 +103,14 @@ async function startServer(context: ServiceContext, parts: SmtpdParts): Promise<
   return server;
 }
 
-const usesTls = (config: Config, parts: SmtpdParts): boolean =>
-  parts.tlsLevel !== 'none' &&
-  `${config.smtpd_tls_chain_files}${config.smtpd_tls_cert_file}${config.smtpd_tls_eccert_file}` !==
-    '';
+function usesTls(config: Config, { tlsLevel }: SmtpdParts): boolean {
+  const files = [
+    config.smtpd_tls_chain_files,
+    config.smtpd_tls_cert_file,
+    config.smtpd_tls_eccert_file,
+  ];
+  return tlsLevel !== 'none' && files.some((file) => file !== '');
+}
 
 function fail(context: ServiceContext, text: string): never {
   context.logger.fatal(printable(text));

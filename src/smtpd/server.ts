@@ -6,7 +6,7 @@
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { SMTPServer } from 'smtp-server';
-import type { SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
+import { type SMTPConnectionOptions, TLS_SOCKET_OPTIONS } from 'smtp-server/lib/smtp-connection.js';
 import { printable } from '../log/maillog.ts';
 import type { ServerTlsOptions } from '../tls/server.ts';
 import { splitList } from '../util/text.ts';
@@ -17,6 +17,10 @@ import type { SmtpdParts } from './parts.ts';
 const TICK_MS = 1000;
 const DRAIN_POLL_MS = 20;
 let lastSession = 0;
+
+// The library's list of options that reach its TLS sockets lacks ALPN: without it a browser that is
+// tricked into talking to us would get through (ALPACA).
+if (!TLS_SOCKET_OPTIONS.includes('ALPNCallback')) TLS_SOCKET_OPTIONS.push('ALPNCallback');
 
 export class PosternServer extends SMTPServer {
   readonly parts: SmtpdParts;
@@ -64,11 +68,18 @@ export class PosternServer extends SMTPServer {
 
   override connect(socket: Socket, socketOptions?: SMTPConnectionOptions | null): void {
     this.#startTicker();
-    lastSession += 1;
-    const options = { ...socketOptions, id: String(lastSession) };
-    const connection = new PosternConnection(this, socket, options);
+    const connection = new PosternConnection(this, socket, socketOptions);
     this.connections.add(connection);
     connection.init();
+  }
+
+  /** No PROXY header here; and an id that costs no random bytes. */
+  override _handleProxy(
+    _socket: Socket,
+    callback: (error: Error | null, options?: SMTPConnectionOptions & { id: string }) => void,
+  ): void {
+    lastSession += 1;
+    callback(null, { id: String(lastSession) });
   }
 
   /** Errors of handshakes and of the listener; those of sessions are logged by the session. */

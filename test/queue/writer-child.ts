@@ -8,7 +8,11 @@ import { openQueue } from '../support/lmdb-queue.ts';
 import { queueEntry } from '../support/queue-entry.ts';
 
 const [directory = '', writers = '1', bytes = '4096', count = 'Infinity'] = process.argv.slice(2);
-const store = await openQueue(directory, { create: false, waitMs: 5000 });
+const store = await openQueue(directory, {
+  create: false,
+  waitMs: 5000,
+  unsafeNoSync: process.env['POSTERN_TEST_NO_SYNC'] === '1',
+});
 let left = Number(count);
 
 /** A body that tells its own id and length. */

@@ -159,6 +159,7 @@ export async function startSmtpd(options: HarnessOptions = {}): Promise<Harness>
     },
     close: async () => {
       for (const client of clients) client.socket.destroy();
+      for (const connection of server.connections) connection._socket.destroy();
       await server.drain();
     },
   };

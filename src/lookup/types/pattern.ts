@@ -107,7 +107,8 @@ function execute(
   try {
     limited();
   } catch (error) {
-    if (error instanceof Error && 'code' in error) return 'timeout';
+    // The error was made in the other context: it is no instance of our Error.
+    if (typeof error === 'object' && error !== null && 'code' in error) return 'timeout';
     throw error;
   }
   return sandbox.match;

@@ -1,0 +1,40 @@
+/** The local process: opens its tables with master's rights and keeps them for each delivery. */
+import { openAccounts } from '../agent/passwd.ts';
+import { failService, serveAgent } from '../agent/service.ts';
+import { type ServiceContext, startService } from '../daemon/start.ts';
+import { type Maps, openMaps } from '../lookup/maps.ts';
+import { lookupContext } from '../lookup/open.ts';
+import { openResolver } from '../rewrite/resolve.ts';
+import type { LocalParts } from './job.ts';
+import { deliverLocal } from './local.ts';
+
+await startService<LocalParts>('local', {
+  prepare: async (context) => openParts(context),
+  serve: async (context, parts) =>
+    serveAgent(context, (request, openBody) => deliverLocal(request, openBody, parts)),
+});
+
+function openParts(context: ServiceContext): LocalParts {
+  const { config, logger, service } = context;
+  const tables = lookupContext(config, logger);
+  const open = (name: 'alias_maps' | 'mailbox_command_maps'): Maps => {
+    const maps = openMaps(name, config[name], tables);
+    return maps.ok ? maps.value : failService(context, reasons(maps.error));
+  };
+  const resolver = openResolver(config, tables);
+  if (!resolver.ok) return failService(context, reasons(resolver.error));
+  return {
+    config,
+    logger,
+    service: service.name,
+    aliases: open('alias_maps'),
+    mailboxCommands: open('mailbox_command_maps'),
+    resolver: resolver.value,
+    accounts: openAccounts(),
+    environment: process.env,
+    nowMs: Date.now,
+  };
+}
+
+const reasons = (faults: readonly { readonly reason: string }[]): string =>
+  faults.map(({ reason }) => reason).join('; ');
