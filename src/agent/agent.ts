@@ -16,7 +16,7 @@ import type { FromQmgr, ToQmgr } from '../ipc/protocol.ts';
 import type { Logger } from '../log/maillog.ts';
 import type { DeliveryReport, DeliveryRequest } from '../mail/stages.ts';
 import type { Result } from '../util/result.ts';
-import { type AgentBody, bodyReader, type BodyReader } from './body.ts';
+import { type AgentBody, type BodyReader, bodyReader } from './body.ts';
 
 /** Each call reads the body anew; one at a time. The fault is for the log and is temporary. */
 export type OpenBody = () => Promise<Result<AgentBody, string>>;

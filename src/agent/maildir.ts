@@ -11,7 +11,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { type Dsn, dsn } from '../mail/dsn.ts';
 import { type AgentBody, BodyFault } from './body.ts';
-import { copyMessage, deliveryFields, type DeliveryFields } from './copy.ts';
+import { copyMessage, type DeliveryFields, deliveryFields } from './copy.ts';
 import { errorText, isSystemError, statusOf } from './file-error.ts';
 
 export type MaildirRequest = {
@@ -110,7 +110,10 @@ async function moveIn(root: string, tmp: string, name: string): Promise<void> {
   }
 }
 
-async function writeAll(file: FileHandle, { fields, body, sizeLimit }: MaildirRequest): Promise<void> {
+async function writeAll(
+  file: FileHandle,
+  { fields, body, sizeLimit }: MaildirRequest,
+): Promise<void> {
   let size = 0;
   for await (const piece of copyMessage(body, { prepend: deliveryFields(fields), isMbox: false })) {
     size += piece.length;

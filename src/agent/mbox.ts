@@ -14,7 +14,7 @@ import { type FileHandle, open, rm, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Dsn, dsn } from '../mail/dsn.ts';
 import { type AgentBody, BodyFault } from './body.ts';
-import { copyMessage, deliveryFields, type DeliveryFields, fromLine } from './copy.ts';
+import { copyMessage, type DeliveryFields, deliveryFields, fromLine } from './copy.ts';
 import { errorText, isSystemError, statusOf } from './file-error.ts';
 import { syncDirectory, tooLarge, writePiece } from './maildir.ts';
 
@@ -117,7 +117,8 @@ async function openMailbox({
     } catch (error) {
       if (!isSystemError(error)) throw error;
       if (!isNew && error.code === 'ENOENT') continue;
-      if (error.code === 'ELOOP') throw new Refusal(dsn('4.2.0', `file ${path} is a symbolic link`));
+      if (error.code === 'ELOOP')
+        throw new Refusal(dsn('4.2.0', `file ${path} is a symbolic link`));
       throw new Refusal(
         dsn(statusOf(error, '4.2.0'), `cannot open file ${path}: ${errorText(error)}`),
       );

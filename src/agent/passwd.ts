@@ -5,7 +5,7 @@
  */
 import { readFileSync, statSync } from 'node:fs';
 import { type Account, findAccount } from '../util/accounts.ts';
-import { ok, err, type Result } from '../util/result.ts';
+import { err, ok, type Result } from '../util/result.ts';
 
 export type AccountLookup = (name: string) => Result<Account | undefined, string>;
 
@@ -37,7 +37,10 @@ export function openAccounts(file = '/etc/passwd'): AccountLookup {
 }
 
 /** The account of a user id, read anew; for owners of alias files. */
-export function accountOfUid(uid: number, file = '/etc/passwd'): Result<Account | undefined, string> {
+export function accountOfUid(
+  uid: number,
+  file = '/etc/passwd',
+): Result<Account | undefined, string> {
   try {
     for (const line of readFileSync(file, 'utf8').split('\n')) {
       const [name, , id] = line.split(':');

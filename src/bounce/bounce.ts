@@ -9,8 +9,9 @@
  *
  * @see RFC 3461, RFC 5321 section 4.5.5, bounce(8)
  */
-import type { Config } from '../conf/params.ts';
+
 import { Meter } from '../cleanup/meter.ts';
+import type { Config } from '../conf/params.ts';
 import type { Logger } from '../log/maillog.ts';
 import type { Dsn } from '../mail/dsn.ts';
 import type { Notify, QueueEntry, Recipient, RecipientState } from '../mail/stages.ts';

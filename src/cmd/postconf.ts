@@ -6,7 +6,15 @@
  * Edits keep comments and the place of what they replace, and are atomic: a new file, synced, takes
  * the old one's name.
  */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, statSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { loadConfig, makeConfig } from '../conf/config.ts';
 import { parseMainCf } from '../conf/main-cf.ts';
@@ -20,7 +28,8 @@ export async function postconf(argv: readonly string[], io: Io): Promise<number>
   const flags = new Set<string>();
   const names: string[] = [];
   for (const word of argv) {
-    if (names.length === 0 && /^-[dehnxMv]+$/.test(word)) for (const flag of word.slice(1)) flags.add(flag);
+    if (names.length === 0 && /^-[dehnxMv]+$/.test(word))
+      for (const flag of word.slice(1)) flags.add(flag);
     else if (names.length === 0 && word.startsWith('-')) {
       io.stderr(USAGE);
       return 1;
@@ -37,14 +46,19 @@ export async function postconf(argv: readonly string[], io: Io): Promise<number>
 
 function show(flags: ReadonlySet<string>, names: readonly string[], io: Io): number {
   const file = join(io.configDirectory, 'main.cf');
-  const loaded = flags.has('d') ? makeConfig(new Map(), io.configDirectory) : loadConfig(io.configDirectory);
+  const loaded = flags.has('d')
+    ? makeConfig(new Map(), io.configDirectory)
+    : loadConfig(io.configDirectory);
   if (!loaded.ok) {
     for (const { text } of loaded.error) io.stderr(`postconf: fatal: ${text}\n`);
     return 1;
   }
   const set = flags.has('d') ? new Map<string, { value: string }>() : assignmentsOf(file, io);
-  const defaults: ReadonlyMap<string, { readonly default: string }> = new Map(Object.entries(PARAMS));
-  const wanted = names.length > 0 ? names : [...(flags.has('n') ? set.keys() : defaults.keys())].sort();
+  const defaults: ReadonlyMap<string, { readonly default: string }> = new Map(
+    Object.entries(PARAMS),
+  );
+  const wanted =
+    names.length > 0 ? names : [...(flags.has('n') ? set.keys() : defaults.keys())].sort();
   for (const name of wanted) {
     const raw = set.get(name)?.value ?? defaults.get(name)?.default;
     if (raw === undefined) {
@@ -72,11 +86,25 @@ function showMaster(patterns: readonly string[], io: Io): number {
   }
   const yn = (value: boolean): string => (value ? 'y' : 'n').padEnd(7);
   for (const row of rows.value) {
-    if (patterns.length > 0 && !patterns.some((each) => each === row.service || each === `${row.service}/${row.type}`)) continue;
-    const options = [...row.overrides].map(([name, value]) => (/\s/.test(value) ? ` -o {${name}=${value}}` : ` -o ${name}=${value}`));
+    if (
+      patterns.length > 0 &&
+      !patterns.some((each) => each === row.service || each === `${row.service}/${row.type}`)
+    )
+      continue;
+    const options = [...row.overrides].map(([name, value]) =>
+      /\s/.test(value) ? ` -o {${name}=${value}}` : ` -o ${name}=${value}`,
+    );
     const args = row.args.map((word) => ` ${/\s/.test(word) ? `{${word}}` : word}`);
-    const columns = [yn(row.private), yn(row.unprivileged), yn(row.chroot), String(row.wakeup || '-').padEnd(7), String(row.maxproc).padEnd(7)];
-    io.stdout(`${row.service.padEnd(10)} ${row.type.padEnd(5)} ${columns.join(' ')} ${row.command}${options.join('')}${args.join('')}\n`);
+    const columns = [
+      yn(row.private),
+      yn(row.unprivileged),
+      yn(row.chroot),
+      String(row.wakeup || '-').padEnd(7),
+      String(row.maxproc).padEnd(7),
+    ];
+    io.stdout(
+      `${row.service.padEnd(10)} ${row.type.padEnd(5)} ${columns.join(' ')} ${row.command}${options.join('')}${args.join('')}\n`,
+    );
   }
   return 0;
 }

@@ -3,10 +3,12 @@
  *
  *   postqueue -p   as a table     postqueue -j   as JSON lines
  *   postqueue -f   try all        postqueue -i ID   try one
+ *   postqueue -s SITE   try all mail for a domain
  *
  * The queue is read from disk, so both lists work while the server is down; a running qmgr adds
  * which messages are active.
  */
+import { statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { loadConfig } from '../conf/config.ts';
 import type { Config } from '../conf/params.ts';
@@ -17,7 +19,7 @@ import { externalAddress } from '../mail/address.ts';
 import type { QueueEntry } from '../mail/stages.ts';
 import type { Io } from './main.ts';
 
-const USAGE = 'usage: postqueue [-c config_dir] -p | -j | -f | -i queue_id\n';
+const USAGE = 'usage: postqueue [-c config_dir] -p | -j | -f | -i queue_id | -s site\n';
 const ASK_LIMIT_MS = 2_000;
 
 export async function postqueue(argv: readonly string[], io: Io): Promise<number> {
@@ -42,6 +44,9 @@ export async function postqueue(argv: readonly string[], io: Io): Promise<number
     case '-i':
       if (id === undefined) break;
       return flush({ kind: 'flush', id }, io);
+    case '-s':
+      if (id === undefined) break;
+      return flush({ kind: 'flush', site: id }, io);
     default:
   }
   io.stderr(USAGE);
@@ -50,26 +55,20 @@ export async function postqueue(argv: readonly string[], io: Io): Promise<number
 
 async function list(asJson: boolean, config: Config, io: Io): Promise<number> {
   const active = await activeIds();
-  const { openLmdbStore } = await import('../queue/lmdb/store.ts');
-  const quiet = { info: () => undefined, warning: () => undefined, error: () => undefined };
-  const opened = await openLmdbStore({
-    directory: 'queue',
-    minFreeBytes: 0,
-    idForm: config.enable_long_queue_ids ? 'long' : 'short',
-    logger: quiet,
-    readOnly: true,
-  });
+  if (isUnused()) {
+    if (!asJson) io.stdout('Mail queue is empty\n');
+    return 0;
+  }
+  const { openQueue } = await import('./queue-access.ts');
+  const opened = await openQueue(config, io, 'read');
   if (!opened.ok) {
-    if (opened.error.kind === 'absent') {
-      if (!asJson) io.stdout('Mail queue is empty\n');
-      return 0;
-    }
-    io.stderr(`postqueue: fatal: queue: ${opened.error.reason}\n`);
+    io.stderr(`postqueue: fatal: ${opened.error}\n`);
     return 75;
   }
+  const { store } = opened.value;
   let count = 0;
   let bytes = 0;
-  for await (const read of opened.value.list()) {
+  for await (const read of store.list()) {
     if (!read.ok) {
       io.stderr(`postqueue: warning: ${read.error.id}: ${read.error.reason}\n`);
       continue;
@@ -87,9 +86,19 @@ async function list(asJson: boolean, config: Config, io: Io): Promise<number> {
     count += 1;
     bytes += entry.content.sizeBytes;
   }
-  await opened.value.close();
+  await store.close();
   if (!asJson) io.stdout(count === 0 ? 'Mail queue is empty\n' : total(count, bytes));
   return 0;
+}
+
+/** No server has run here yet; a queue that may not be looked into is not unused. */
+function isUnused(): boolean {
+  try {
+    return statSync('queue/data.mdb', { throwIfNoEntry: false }) === undefined;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return false;
+    throw error;
+  }
 }
 
 const HEADING = '-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------\n';

@@ -7,7 +7,10 @@
 export function headerRecipients(message: Buffer): string[] {
   const text = message.toString('utf8');
   const end = /\r?\n\r?\n/.exec(text)?.index ?? text.length;
-  const fields = text.slice(0, end).replaceAll(/\r?\n[ \t]+/g, ' ').split(/\r?\n/);
+  const fields = text
+    .slice(0, end)
+    .replaceAll(/\r?\n[ \t]+/g, ' ')
+    .split(/\r?\n/);
   const values = (names: RegExp): string[] =>
     fields.flatMap((field) => {
       const colon = field.indexOf(':');

@@ -110,7 +110,9 @@ function setValue(draft: Draft, flag: string, value: string): string | undefined
 function setNotify(draft: Draft, value: string): string | undefined {
   const words = value.toUpperCase().split(',');
   const known = words.flatMap((word) =>
-    word === 'NEVER' || word === 'SUCCESS' || word === 'FAILURE' || word === 'DELAY' ? [word] as const : [],
+    word === 'NEVER' || word === 'SUCCESS' || word === 'FAILURE' || word === 'DELAY'
+      ? ([word] as const)
+      : [],
   );
   const isBad = known.length !== words.length || (known.includes('NEVER') && known.length > 1);
   if (isBad) return `bad -N value: ${value}; write never, or success, failure, delay`;

@@ -22,10 +22,10 @@ export async function sendmailSettings(
     throw error;
   }
   const { assignments } = parseMainCf(file, source);
-  const valueOf = (name: 'queue_directory' | 'message_size_limit'): string =>
+  const settingOf = (name: 'queue_directory' | 'message_size_limit'): string =>
     assignments.get(name)?.value ?? MAIN_PARAMS[name].default;
-  const queueDirectory = valueOf('queue_directory');
-  const limit = valueOf('message_size_limit');
+  const queueDirectory = settingOf('queue_directory');
+  const limit = settingOf('message_size_limit');
   if (!queueDirectory.includes('$') && /^\d+$/.test(limit)) {
     return ok({ root: join(queueDirectory, 'postern'), sizeLimit: Number(limit) });
   }

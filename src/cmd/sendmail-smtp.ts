@@ -17,13 +17,24 @@ export async function sendmailSmtp(io: Io, submit: Submit): Promise<number> {
   let recipients: string[] = [];
   let data: string[] | undefined;
   say('220 localhost ESMTP');
-  for await (const line of createInterface({ input: io.stdin, crlfDelay: Number.POSITIVE_INFINITY })) {
+  for await (const line of createInterface({
+    input: io.stdin,
+    crlfDelay: Number.POSITIVE_INFINITY,
+  })) {
     if (data) {
       if (line !== '.') {
         data.push(line.startsWith('.') ? line.slice(1) : line);
         continue;
       }
-      const drop: Drop = { sender: sender ?? '', recipients, fullName: '', body: '', envid: '', ret: '', notify: [] };
+      const drop: Drop = {
+        sender: sender ?? '',
+        recipients,
+        fullName: '',
+        body: '',
+        envid: '',
+        ret: '',
+        notify: [],
+      };
       const status = await submit(drop, Buffer.from(`${data.join('\n')}\n`));
       say(status === 0 ? '250 2.0.0 Ok: queued' : '451 4.3.0 Error: queue file write error');
       data = undefined;

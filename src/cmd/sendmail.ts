@@ -7,17 +7,26 @@
  * @see sendmail(1) of Postfix for the options; exit statuses are those of sysexits(3)
  */
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fchmodSync,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
 import { connect } from 'node:net';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
-import { loadConfig } from '../conf/config.ts';
-import { queueRoot } from '../daemon/directories.ts';
 import { internalAddress } from '../mail/address.ts';
 import { DROP_SUFFIX, type Drop, formatHead } from '../pickup/maildrop.ts';
 import type { Io } from './main.ts';
 import { headerRecipients } from './sendmail-header.ts';
 import { parseOptions, type SendmailOptions } from './sendmail-options.ts';
+import { sendmailSettings } from './sendmail-settings.ts';
 
 const EX_USAGE = 64;
 const EX_UNAVAILABLE = 69;
@@ -35,13 +44,18 @@ export async function sendmail(argv: readonly string[], io: Io): Promise<number>
     case 'queue':
       return (await import('./postqueue.ts')).postqueue(['-p'], io);
     case 'flush':
-      return (await import('./postqueue.ts')).postqueue(options.value.flushId ? ['-i', options.value.flushId] : ['-f'], io);
+      return (await import('./postqueue.ts')).postqueue(
+        options.value.flushId ? ['-i', options.value.flushId] : ['-f'],
+        io,
+      );
     case 'aliases':
       return (await import('./newaliases.ts')).newaliases([], io);
     case 'daemon':
       return (await import('./server.ts')).server('start', io);
     case 'smtp':
-      return (await import('./sendmail-smtp.ts')).sendmailSmtp(io, (drop, message) => submit(drop, message, io));
+      return (await import('./sendmail-smtp.ts')).sendmailSmtp(io, (drop, message) =>
+        submit(drop, message, io),
+      );
     case 'deliver':
       return deliver(options.value, io);
   }
@@ -54,7 +68,10 @@ async function deliver(options: SendmailOptions, io: Io): Promise<number> {
   const extracted = options.extract ? headerRecipients(message) : [];
   const recipients = [...new Set([...named, ...extracted].map(internalAddress))];
   if (recipients.length === 0) {
-    io.stderr('sendmail: fatal: No recipient addresses found in message header\n');
+    const hint = options.extract
+      ? 'No recipient addresses found in message header'
+      : 'Recipient addresses must be specified on the command line or via the -t option';
+    io.stderr(`sendmail: fatal: ${hint}\n`);
     return EX_USAGE;
   }
   return submit(
@@ -74,21 +91,21 @@ async function deliver(options: SendmailOptions, io: Io): Promise<number> {
 
 /** Write the drop durably, then tell qmgr; that it is down does not matter. */
 export async function submit(drop: Drop, message: Buffer, io: Io): Promise<number> {
-  const config = loadConfig(io.configDirectory);
-  if (!config.ok) {
-    for (const { text } of config.error) io.stderr(`sendmail: fatal: ${text}\n`);
+  const settings = await sendmailSettings(io.configDirectory);
+  if (!settings.ok) {
+    io.stderr(`sendmail: fatal: ${settings.error}\n`);
     return EX_CONFIG;
   }
-  const limit = config.value.message_size_limit;
-  if (limit > 0 && message.length > limit) {
+  const { root, sizeLimit } = settings.value;
+  if (sizeLimit > 0 && message.length > sizeLimit) {
     io.stderr('sendmail: fatal: message file too big\n');
     return EX_UNAVAILABLE;
   }
-  const root = queueRoot(config.value);
-  const name = `${Date.now()}.${process.pid}.${randomBytes(4).toString('hex')}`;
+  const name = `${Date.now()}.${process.pid}.${randomBytes(16).toString('hex')}`;
   const temporary = join(root, 'maildrop', `${name}.tmp`);
   try {
     const file = openSync(temporary, 'wx', 0o600);
+    fchmodSync(file, modeFor(file, join(root, 'maildrop')));
     for (const part of [Buffer.from(formatHead(drop)), message]) {
       for (let at = 0; at < part.length; at += writeSync(file, part, at));
     }
@@ -103,6 +120,17 @@ export async function submit(drop: Drop, message: Buffer, io: Io): Promise<numbe
   }
   await notify(root);
   return 0;
+}
+
+/**
+ * The least that lets mail_owner, to whom the maildrop belongs, read the file: nothing in one's own
+ * maildrop, its group where the directory hands that on. Else everybody: the directory cannot be
+ * listed and the name cannot be guessed.
+ */
+function modeFor(file: number, maildrop: string): number {
+  const directory = statSync(maildrop);
+  if ((directory.mode & 0o2000) !== 0 && fstatSync(file).gid === directory.gid) return 0o640;
+  return fstatSync(file).uid === directory.uid ? 0o600 : 0o644;
 }
 
 /** The rename itself is made durable, where this user may open the directory. */
@@ -144,7 +172,8 @@ function notify(root: string): Promise<void> {
 /** Standard input to its end, or to a line with a single dot; LF or CRLF line ends stay as they are. */
 async function readMessage(input: NodeJS.ReadableStream, dotEnds: boolean): Promise<Buffer> {
   const chunks: Buffer[] = [];
-  for await (const chunk of input) chunks.push(typeof chunk === 'string' ? Buffer.from(chunk) : chunk);
+  for await (const chunk of input)
+    chunks.push(typeof chunk === 'string' ? Buffer.from(chunk) : chunk);
   const message = Buffer.concat(chunks);
   if (!dotEnds) return message;
   const text = message.toString('latin1');
@@ -152,4 +181,5 @@ async function readMessage(input: NodeJS.ReadableStream, dotEnds: boolean): Prom
   return end ? message.subarray(0, end.index + (end[1]?.length ?? 0)) : message;
 }
 
-const stripBrackets = (address: string): string => /^<(.*)>$/.exec(address.trim())?.[1] ?? address.trim();
+const stripBrackets = (address: string): string =>
+  /^<(.*)>$/.exec(address.trim())?.[1] ?? address.trim();

@@ -8,12 +8,12 @@
  */
 import { runCommand } from '../agent/command.ts';
 import { copyMessage, deliveryFields, fromLine } from '../agent/copy.ts';
-import { isRoot, withIdentity } from '../agent/identity.ts';
+import { withIdentity } from '../agent/identity.ts';
 import { externalAddress } from '../mail/address.ts';
 import { type Dsn, dsn } from '../mail/dsn.ts';
 import { splitList } from '../util/text.ts';
-import { defaultUser } from './expansion.ts';
 import type { Job, LocalName, LocalUser } from './job.ts';
+import { unprivileged } from './rights.ts';
 
 const PATH = '/usr/local/bin:/usr/bin:/bin';
 
@@ -24,7 +24,7 @@ export async function deliverCommand(
   owner: LocalUser,
 ): Promise<Dsn> {
   const { config, nowMs } = job.parts;
-  const user = owner.uid === 0 && isRoot() ? defaultUser(job.parts) : owner;
+  const user = unprivileged(job.parts, owner);
   if (!user || command === '') return dsn('4.3.5', 'mail system configuration error');
   const { request, recipient, deliveredTo } = job;
   const shell = config.local_command_shell === '' ? '/bin/sh' : config.local_command_shell;
@@ -58,7 +58,10 @@ function environmentOf(
 ): Record<string, string> {
   const { config, environment } = parts;
   const { client, helo, protocol, login } = request.origin;
-  const outside = new RegExp(`[^${config.command_expansion_filter.replaceAll(/[\\\]^-]/g, '\\$&')}]`, 'gu');
+  const outside = new RegExp(
+    `[^${config.command_expansion_filter.replaceAll(/[\\\]^-]/g, '\\$&')}]`,
+    'gu',
+  );
   const safe = (text: string): string => text.replaceAll(outside, '_');
   const result: Record<string, string> = {
     PATH,

@@ -10,15 +10,16 @@ import { errorText, isSystemError } from '../agent/file-error.ts';
 import { identityOf, isRoot, withIdentity } from '../agent/identity.ts';
 import { accountOfUid } from '../agent/passwd.ts';
 import type { Table } from '../lookup/table.ts';
-import { domainOf, externalAddress } from '../mail/address.ts';
+import { externalAddress } from '../mail/address.ts';
 import { type Dsn, dsn } from '../mail/dsn.ts';
 import { rewriteAddress } from '../rewrite/rewrite.ts';
 import { err, ok, type Result } from '../util/result.ts';
 import { splitList } from '../util/text.ts';
 import { type Destination, parseDestinationFile, parseDestinations } from './alias-list.ts';
-import type { Job, LocalName, LocalParts, LocalUser, Source } from './job.ts';
 import { deliverCommand } from './command.ts';
+import type { Job, LocalName, LocalParts, LocalUser, Source } from './job.ts';
 import { deliverFile } from './mailbox.ts';
+import { defaultUser } from './rights.ts';
 
 export type Found =
   | { readonly kind: 'absent' }
@@ -139,11 +140,10 @@ async function deliverAddress(
     return;
   }
   if (route.value.transport === parts.service && !source.resubmits) {
-    return deliver(job, route.value.recipient, { ...source, depth: source.depth });
+    return deliver(job, route.value.recipient, source);
   }
   const addresses = job.forwards.get(sender) ?? new Set();
-  const key = `${complete.slice(0, complete.length - domainOf(complete).length)}${domainOf(complete)}`;
-  job.forwards.set(sender, addresses.add(key));
+  job.forwards.set(sender, addresses.add(complete));
 }
 
 async function deliverInclude(
@@ -206,16 +206,6 @@ async function deliverSpecial(
       ? await deliverFile(job, destination.path, user)
       : await deliverCommand(job, name, destination.command, user),
   );
-}
-
-/** The account of default_privs; undefined (with a warning) when it is missing or root. */
-export function defaultUser({ config, accounts, logger }: LocalParts): LocalUser | undefined {
-  const account = accounts(config.default_privs);
-  if (account.ok && account.value && account.value.uid !== 0) {
-    return { ...account.value, identity: identityOf(account.value) };
-  }
-  logger.warning(`default_privs: no such account, or root: ${config.default_privs}`);
-  return undefined;
 }
 
 /** A regular file that not everybody may write to. */

@@ -34,7 +34,7 @@ export async function readForward(
   const paths = splitList(config.forward_path).flatMap((pattern) => {
     // A path with $extension is for addresses that have one.
     if (name.extension === '' && /\$[{(]?extension/.test(pattern)) return [];
-    return [expand(pattern, (key) => valueOf(key, user, name, parts)).text];
+    return [expand(pattern, (key) => settingOf(key, user, name, parts)).text];
   });
   for (const path of new Set(paths)) {
     if (!path.startsWith('/')) continue;
@@ -45,7 +45,7 @@ export async function readForward(
 }
 
 /** User-supplied values are filtered: they become part of a path. */
-function valueOf(
+function settingOf(
   key: string,
   user: LocalUser,
   name: LocalName,

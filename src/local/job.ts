@@ -1,7 +1,7 @@
 /** One recipient on its way through aliases and .forward files, and what has come of it so far. */
 import type { OpenBody } from '../agent/agent.ts';
-import type { AccountLookup } from '../agent/passwd.ts';
 import type { Identity } from '../agent/identity.ts';
+import type { AccountLookup } from '../agent/passwd.ts';
 import type { Config } from '../conf/params.ts';
 import type { Maps } from '../lookup/maps.ts';
 import type { Dsn } from '../mail/dsn.ts';

@@ -15,10 +15,16 @@ import { identityOf } from '../agent/identity.ts';
 import { outcomeOf, worstOf } from '../agent/outcome.ts';
 import { domainOf, splitAddress, splitExtension } from '../mail/address.ts';
 import { type Dsn, dsn } from '../mail/dsn.ts';
-import type { DeliveryReport, DeliveryRequest, Forward, Notify, Recipient } from '../mail/stages.ts';
+import type {
+  DeliveryReport,
+  DeliveryRequest,
+  Forward,
+  Notify,
+  Recipient,
+} from '../mail/stages.ts';
+import type { Account } from '../util/accounts.ts';
 import { expand } from '../util/expand.ts';
 import { splitList } from '../util/text.ts';
-import type { Account } from '../util/accounts.ts';
 import { expandDestinations, findAlias } from './expansion.ts';
 import { readForward } from './forward-file.ts';
 import type { Job, LocalName, LocalParts, LocalUser, Source } from './job.ts';
@@ -179,7 +185,9 @@ function forwardsOf(job: Job, index: number): Forward[] {
   const { request, recipient, parts, deliveredTo } = job;
   const wantsHeader = splitList(parts.config.prepend_delivered_header).includes('forward');
   const fields = deliveryFields({ sender: '', original: '', deliveredTo });
-  const prepend = wantsHeader ? fields.slice(fields.indexOf('\n') + 1).replaceAll('\n', '\r\n') : '';
+  const prepend = wantsHeader
+    ? fields.slice(fields.indexOf('\n') + 1).replaceAll('\n', '\r\n')
+    : '';
   return [...job.forwards].map(([sender, addresses]) => ({
     index,
     sender,

@@ -12,14 +12,14 @@ import { deliverMbox } from '../agent/mbox.ts';
 import { type Dsn, dsn } from '../mail/dsn.ts';
 import { splitList } from '../util/text.ts';
 import { deliverCommand } from './command.ts';
-import { defaultUser } from './expansion.ts';
 import type { Job, LocalName, LocalUser } from './job.ts';
+import { unprivileged } from './rights.ts';
 
 let serial = 0;
 
 export async function deliverMailbox(job: Job, name: LocalName, account: LocalUser): Promise<Dsn> {
   const { config, mailboxCommands, logger } = job.parts;
-  const user = unprivileged(job, account);
+  const user = unprivileged(job.parts, account);
   if (!user) return dsn('4.3.5', 'mail system configuration error');
   if (config.require_home_directory && !(await exists(user.home))) {
     return dsn('4.3.0', `cannot access home directory ${user.home}`);
@@ -51,7 +51,7 @@ export async function deliverMailbox(job: Job, name: LocalName, account: LocalUs
 
 /** A file or maildir that an alias or .forward names. */
 export async function deliverFile(job: Job, path: string, owner: LocalUser): Promise<Dsn> {
-  const user = unprivileged(job, owner);
+  const user = unprivileged(job.parts, owner);
   if (!user) return dsn('4.3.5', 'mail system configuration error');
   if (path.split('/').includes('..')) return dsn('5.7.1', `bad file name ${path}`);
   return writeTo(job, path, user, {
@@ -60,9 +60,6 @@ export async function deliverFile(job: Job, path: string, owner: LocalUser): Pro
     mustOwn: false,
   });
 }
-
-const unprivileged = ({ parts }: Job, user: LocalUser): LocalUser | undefined =>
-  user.uid === 0 && isRoot() ? defaultUser(parts) : user;
 
 type Target = {
   readonly identity: Identity;
@@ -107,7 +104,9 @@ function write(
     ...common,
     owner: mustOwn && config.strict_mailbox_ownership ? user.uid : undefined,
     delivered,
-    failed: mustOwn ? `cannot update mailbox ${path} for user ${user.name}. ` : `cannot append message to file ${path}: `,
+    failed: mustOwn
+      ? `cannot update mailbox ${path} for user ${user.name}. `
+      : `cannot append message to file ${path}: `,
     lockMayFail: !mustOwn,
     lock: {
       attempts: config.deliver_lock_attempts,

@@ -1,14 +1,14 @@
 /**
  * The arguments of MAIL, RCPT and VRFY, as tolerant as Postfix with strict_rfc821_envelopes = no.
  *
- * `MAIL FROM:a@b`, blanks after the colon, a missing bracket and comments outside quotes are taken;
- * a source route is stripped. The result is in internal form (see stages.ts): the local part loses
+ * `MAIL FROM:a@b` and blanks after the colon are taken; a source route is stripped. The result is in internal form (see stages.ts): the local part loses
  * its quotes, so `"a@b"@here` becomes `a@b@here`, split at the LAST `@`.
  *
  * Input is UTF-8 that has been checked; nothing here decodes bytes.
  *
  * @see RFC 5321 section 4.1.2, RFC 3461 section 4
  */
+import { isIPv4, isIPv6 } from 'node:net';
 import { err, ok, type Result } from '../util/result.ts';
 
 export type PathCommand = {
@@ -36,7 +36,7 @@ export function parsePathCommand(
   const at = head[0].length;
   if (at >= rest.length) return err('syntax');
   const span = pathSpan(rest, at, strict);
-  if (!span) return err('syntax');
+  if (!span) return err('address');
   const path = parsePath(span.text, strict);
   if (!path.ok) return path;
   const tail = rest.slice(span.end).trim();
@@ -88,11 +88,7 @@ function pathSpan(
       return { text: rest.slice(start, i), end: i };
     }
   }
-  if (inQuotes || (bracketed && strict)) return undefined;
-  // A missing `>`: the path ends at the first blank.
-  const blank = rest.slice(start).search(/\s/);
-  const end = blank < 0 ? rest.length : start + blank;
-  return { text: rest.slice(start, end), end };
+  return inQuotes || bracketed ? undefined : { text: rest.slice(start), end: rest.length };
 }
 
 /** `@a,@b:user@c` becomes `user@c`. */
@@ -138,10 +134,16 @@ function unquote(text: string): string | undefined {
   return inQuotes ? undefined : out;
 }
 
-const isDomainText = (domain: string): boolean =>
-  domain !== '' &&
-  (/^\[[^\s[\]\\"@<>]+\]$/.test(domain) || !/[\s"\\@<>()[\],;:]/.test(domain)) &&
-  domain.length <= 255;
+function isDomainText(domain: string): boolean {
+  const literal = /^\[(?:(IPv6:)?([\dA-Fa-f:.]+))\]$/i.exec(domain);
+  if (literal)
+    return literal[1] === undefined ? isIPv4(literal[2] ?? '') : isIPv6(literal[2] ?? '');
+  if (domain.length > 255 || /[\s"\\@<>()[\],;:]/.test(domain)) return false;
+  return domain
+    .replace(/\.$/, '')
+    .split('.')
+    .every((label) => label !== '');
+}
 
 /** Undo xtext (RFC 3461 section 4); undefined when it is not well formed. */
 export function decodeXtext(text: string): string | undefined {

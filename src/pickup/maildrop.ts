@@ -37,16 +37,28 @@ export function parseHead(bytes: Buffer): Result<{ drop: Drop; bodyStart: number
   }
   if (typeof head !== 'object' || head === null) return err('head is not an object');
   const field = (name: string): unknown => Reflect.get(head, name);
-  const [sender, recipients, fullName, body, envid, ret, notify] = ['sender', 'recipients', 'fullName', 'body', 'envid', 'ret', 'notify'].map(field);
+  const [sender, recipients, fullName, body, envid, ret, notify] = [
+    'sender',
+    'recipients',
+    'fullName',
+    'body',
+    'envid',
+    'ret',
+    'notify',
+  ].map(field);
   if (field('version') !== 1) return err('unknown version');
   if (!isAddress(sender, true)) return err('bad sender');
-  if (!Array.isArray(recipients) || recipients.length === 0 || recipients.length > MAX_RECIPIENTS) return err('bad recipient list');
+  if (!Array.isArray(recipients) || recipients.length === 0 || recipients.length > MAX_RECIPIENTS)
+    return err('bad recipient list');
   if (!recipients.every((each) => isAddress(each, false))) return err('bad recipient');
   if (!isClean(fullName) || !isClean(envid)) return err('bad text');
   if (body !== '' && body !== '7BIT' && body !== '8BITMIME') return err('bad body type');
   if (ret !== '' && ret !== 'FULL' && ret !== 'HDRS') return err('bad RET');
   if (!Array.isArray(notify) || !notify.every(isNotify)) return err('bad NOTIFY');
-  return ok({ drop: { sender, recipients, fullName, body, envid, ret, notify }, bodyStart: end + 1 });
+  return ok({
+    drop: { sender, recipients, fullName, body, envid, ret, notify },
+    bodyStart: end + 1,
+  });
 }
 
 const isClean = (value: unknown): value is string =>

@@ -2,14 +2,15 @@
  * pickup: from maildrop/ into the queue, as cleanup makes it.
  *
  * A file counts when it is a regular file with one link, opened without following a symlink; its
- * owner is the sender's identity. It is removed after its message is on disk. One that cannot be
- * read as a drop is moved to maildrop-corrupt/ and reported, so that it is not tried for ever.
+ * owner is the sender's identity. It is removed after its message is on disk. One that is no drop is
+ * moved to maildrop-corrupt/ and reported, so that it is not tried for ever; one that cannot be read
+ * now (no file handles, no rights) stays, since nothing says that it is bad.
  *
  * @see pickup(8), DESIGN.md section 8
  */
 import { constants } from 'node:fs';
 import { mkdir, open, readdir, rename, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Cleanup } from '../cleanup/cleanup.ts';
 import type { Config } from '../conf/params.ts';
 import { type Logger, printable } from '../log/maillog.ts';
@@ -37,19 +38,30 @@ export type Pickup = {
 };
 
 type File = { readonly bytes: Buffer; readonly uid: number };
+type Fault = { readonly isBad: boolean; readonly reason: string };
+/** `full`: the queue takes nothing now, so the other drops need not be tried. */
+type Taken = 'done' | 'later' | 'full';
 
 const MAX_HEAD = 1024 * 1024;
 
 export function openPickup(parts: PickupParts): Pickup {
   let isRunning = false;
   let isWanted = false;
+  /** In the queue, but not removed: never taken again by this process. */
+  const kept = new Set<string>();
   const run = async (): Promise<void> => {
     isWanted = true;
     if (isRunning) return;
     isRunning = true;
     while (isWanted) {
       isWanted = false;
-      for (const name of await namesIn(parts.directory)) await take(join(parts.directory, name), parts);
+      for (const name of await namesIn(parts.directory)) {
+        if (kept.has(name)) continue;
+        const path = join(parts.directory, name);
+        const taken = await take(path, parts);
+        if (taken === 'full') break;
+        if (taken === 'done' && !(await remove(path, parts.logger))) kept.add(name);
+      }
     }
     isRunning = false;
   };
@@ -65,44 +77,74 @@ async function namesIn(directory: string): Promise<string[]> {
   }
 }
 
-async function take(path: string, parts: PickupParts): Promise<void> {
+async function take(path: string, parts: PickupParts): Promise<Taken> {
   const file = await readDrop(path, parts.config());
-  if (!file.ok) return setAside(path, file.error, parts);
+  if (!file.ok) {
+    const { isBad, reason } = file.error;
+    if (isBad) return setAside(path, reason, parts);
+    parts.logger.warning(`${path}: ${reason}; left for later`);
+    return 'later';
+  }
   const head = parseHead(file.value.bytes);
   if (!head.ok) return setAside(path, head.error, parts);
   const message = crlf(file.value.bytes.subarray(head.value.bodyStart));
   const stored = await store(head.value.drop, message, file.value.uid, parts);
-  if (stored === 'later') return;
-  if (stored !== 'done') return setAside(path, stored, parts);
-  await unlink(path);
+  if (stored === 'done' || stored === 'later' || stored === 'full') return stored;
+  return setAside(path, stored.refused, parts);
 }
 
-async function readDrop(path: string, config: Config): Promise<Result<File, string>> {
+async function remove(path: string, logger: Logger): Promise<boolean> {
+  try {
+    await unlink(path);
+    return true;
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error)) throw error;
+    logger.error(`${path}: is in the queue and cannot be removed: ${error.message}`);
+    return false;
+  }
+}
+
+async function readDrop(path: string, config: Config): Promise<Result<File, Fault>> {
+  const bad = (reason: string) => err({ isBad: true, reason });
   try {
     const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     try {
       const facts = await file.stat();
-      if (!facts.isFile() || facts.nlink !== 1) return err('not a regular file with one link');
-      if (config.message_size_limit > 0 && facts.size > config.message_size_limit + MAX_HEAD) return err('too large');
+      if (!facts.isFile() || facts.nlink !== 1) return bad('not a regular file with one link');
+      if (config.message_size_limit > 0 && facts.size > config.message_size_limit + MAX_HEAD)
+        return bad('too large');
       return ok({ bytes: await file.readFile(), uid: facts.uid });
     } finally {
       await file.close();
     }
   } catch (error) {
-    if (error instanceof Error && 'code' in error) return err(error.message);
-    throw error;
+    if (!(error instanceof Error && 'code' in error)) throw error;
+    // A symbolic link; a socket.
+    const isBad = error.code === 'ELOOP' || error.code === 'ENXIO';
+    return err({ isBad, reason: error.message });
   }
 }
 
-/** Into the queue; `later` when that is not possible now, a reason when it never will be. */
-async function store(drop: Drop, message: Buffer, uid: number, parts: PickupParts): Promise<'done' | 'later' | string> {
+/** Into the queue, or why it never will be. */
+async function store(
+  drop: Drop,
+  message: Buffer,
+  uid: number,
+  parts: PickupParts,
+): Promise<Taken | { readonly refused: string }> {
   const draft = parts.store.begin();
   const atMs = parts.nowMs();
   const config = parts.config();
   parts.logger.info(`${draft.id}: uid=${uid} from=<${printable(drop.sender)}>`);
   const cleaning = parts.cleanup().begin({
     draft,
-    trace: pickupReceivedField({ myhostname: config.myhostname, mail_name: config.mail_name, queueId: draft.id, uid, atMs }),
+    trace: pickupReceivedField({
+      myhostname: config.myhostname,
+      mail_name: config.mail_name,
+      queueId: draft.id,
+      uid,
+      atMs,
+    }),
     sender: drop.sender,
     isLocal: true,
     atMs,
@@ -113,7 +155,7 @@ async function store(drop: Drop, message: Buffer, uid: number, parts: PickupPart
   if (!cleaned.ok) {
     draft.abort();
     parts.logger.warning(`${draft.id}: ${cleaned.error.reason}`);
-    return cleaned.error.reply.code < 500 ? 'later' : cleaned.error.reason;
+    return cleaned.error.reply.code < 500 ? 'later' : { refused: cleaned.error.reason };
   }
   const { content, sender, recipients, messageId } = cleaned.value;
   const entry: QueueEntry = {
@@ -122,10 +164,15 @@ async function store(drop: Drop, message: Buffer, uid: number, parts: PickupPart
     sender,
     envid: drop.envid,
     ret: drop.ret,
-    smtputf8: false,
+    smtputf8: [sender, ...recipients.map(({ address }) => address)].some(isInternational),
     recipients,
     content,
-    origin: { client: { name: 'localhost', address: '', port: 0 }, helo: '', protocol: 'local', uid },
+    origin: {
+      client: { name: 'localhost', address: '', port: 0 },
+      helo: '',
+      protocol: 'local',
+      uid,
+    },
     dueMs: atMs,
     onHold: false,
     attempts: 0,
@@ -134,7 +181,7 @@ async function store(drop: Drop, message: Buffer, uid: number, parts: PickupPart
   const committed = await draft.commit(entry);
   if (!committed.ok) {
     parts.logger.warning(`${draft.id}: queue: ${committed.error.reason}`);
-    return 'later';
+    return 'full';
   }
   parts.cleanupLogger.info(`${draft.id}: message-id=${printable(messageId)}`);
   parts.arrived(entry);
@@ -143,7 +190,12 @@ async function store(drop: Drop, message: Buffer, uid: number, parts: PickupPart
 
 const envelopeOf = (drop: Drop): Envelope => ({
   sender: drop.sender,
-  recipients: drop.recipients.map((address) => ({ address, original: address, orcpt: '', notify: drop.notify })),
+  recipients: drop.recipients.map((address) => ({
+    address,
+    original: address,
+    orcpt: '',
+    notify: drop.notify,
+  })),
   envid: drop.envid,
   ret: drop.ret,
   smtputf8: false,
@@ -152,18 +204,28 @@ const envelopeOf = (drop: Drop): Envelope => ({
 
 /** Programs pipe LF line ends; stored form has CRLF. A stray CR becomes a blank. */
 function crlf(message: Buffer): Buffer {
-  const text = message.latin1Slice().replaceAll(/\r\n|\n/g, '\n').replaceAll('\r', ' ');
+  const text = message
+    .latin1Slice()
+    .replaceAll(/\r\n|\n/g, '\n')
+    .replaceAll('\r', ' ');
   const whole = text.endsWith('\n') || text === '' ? text : `${text}\n`;
   return Buffer.from(whole.replaceAll('\n', '\r\n'), 'latin1');
 }
 
-async function setAside(path: string, reason: string, { logger }: PickupParts): Promise<void> {
-  logger.warning(`${path}: ${reason}; moved to maildrop-corrupt/`);
+const isInternational = (address: string): boolean => /[^\x00-\x7f]/.test(address);
+
+/** Out of the way: into maildrop-corrupt/, or where that is not possible under another name. */
+async function setAside(path: string, reason: string, parts: PickupParts): Promise<'later'> {
+  const { directory, logger } = parts;
+  const aside = `${directory}-corrupt`;
+  logger.warning(`${path}: ${reason}; moved to ${aside}/`);
   try {
-    await mkdir('maildrop-corrupt', { recursive: true, mode: 0o700 });
-    await rename(path, join('maildrop-corrupt', path.slice(path.lastIndexOf('/') + 1)));
+    await mkdir(aside, { recursive: true, mode: 0o700 });
+    await rename(path, join(aside, basename(path)));
   } catch (error) {
     if (!(error instanceof Error && 'code' in error)) throw error;
-    logger.warning(`${path}: ${error.message}`);
+    logger.warning(`${path}: ${error.message}; renamed to ${basename(path)}.corrupt`);
+    await rename(path, `${path}.corrupt`).catch((second: Error) => logger.error(second.message));
   }
+  return 'later';
 }

@@ -259,11 +259,7 @@ async function senderRefusal(
     one.steps.push(`${rule}: ${sender} is ${isListed ? '' : 'not '}listed`);
     if (isListed) return undefined;
   } else {
-    const ownership = await ownsSender(
-      own,
-      one.found.kind === 'none' ? '' : one.found.user,
-      sender,
-    );
+    const ownership = await ownsSender(own, one.found.user, sender);
     if (ownership.kind === 'retry') {
       one.steps.push(`${rule}: ${sender}: ${ownership.reason}`);
       return retry('4.3.0', `<${sender}>: ${what} rejected: Temporary lookup failure [${one.id}]`);

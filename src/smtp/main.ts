@@ -29,7 +29,6 @@ const STORE_WAIT_MS = 10_000;
 
 type Prepared = { readonly settings: DeliverySettings; readonly passwords: Maps | undefined };
 
-
 async function prepare(context: ServiceContext): Promise<Prepared> {
   const { config, service } = context;
   const lmtp = service.command === 'lmtp';

@@ -84,11 +84,8 @@ function runRset(c: PosternConnection, rest: string): void {
   c.send_(OK);
 }
 
-function runQuit(c: PosternConnection, rest: string): void {
-  if (rest !== '') {
-    c.send_(reply(501, '5.5.4', 'Syntax: QUIT'));
-    return;
-  }
+/** An argument is let pass, as in Postfix: the client wants to go. */
+function runQuit(c: PosternConnection): void {
   c.send_(reply(221, '2.0.0', 'Bye'));
   c.end();
 }
@@ -99,27 +96,24 @@ async function runVrfy(c: PosternConnection, rest: string): Promise<void> {
     c.send_(reply(502, '5.5.1', 'VRFY command is disabled'));
     return;
   }
-  if (rest === '') {
-    c.send_(reply(501, '5.5.4', 'Syntax: VRFY address'));
+  const [, address = '', word] = /^(.*?)(?:\s+(SMTPUTF8))?$/i.exec(rest) ?? [];
+  if (address === '') {
+    const option = config.smtputf8_enable ? ' [SMTPUTF8]' : '';
+    c.send_(reply(501, '5.5.4', `Syntax: VRFY address${option}`));
     return;
   }
-  if (c.transaction) {
-    c.send_(reply(503, '5.5.1', 'Error: MAIL transaction in progress'));
-    return;
-  }
-  const path = parsePath(rest.replace(/^<(.*)>$/, '$1'));
-  if (!path.ok || path.value.address === '' || !/^[\x20-\x7e]*$/.test(rest)) {
+  const path = parsePath(address.replace(/^<(.*)>$/, '$1'));
+  const isAscii = /^[\x20-\x7e]*$/.test(address);
+  if (!path.ok || path.value.address === '' || !(isAscii || word)) {
     c.send_(reply(501, '5.1.3', 'Bad recipient address syntax'));
     return;
   }
-  const { refusal } = await restrictions.atRecipient({
-    ...c.facts(path.value.address),
-    sender: '',
-  });
+  const facts = { ...c.facts(path.value.address), sender: c.transaction?.sender ?? '' };
+  const { refusal } = await restrictions.atRecipient(facts);
   if (refusal) {
     c.logRejection('VRFY', refusal, { recipient: path.value.given });
     c.send_(refusal);
     return;
   }
-  c.send_(reply(252, '2.0.0', rest));
+  c.send_(reply(252, '2.0.0', address));
 }

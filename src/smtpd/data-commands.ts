@@ -19,7 +19,7 @@ const GO_AHEAD = '354 End data with <CR><LF>.<CR><LF>\r\n';
 const NEED_RCPT = reply(503, '5.5.1', 'Error: need RCPT command');
 const NO_RCPT = reply(554, '5.5.1', 'Error: no valid recipients');
 const LOST = reply(503, '5.5.1', 'Error: a BDAT chunk was refused');
-const BDAT_SYNTAX = reply(501, '5.5.4', 'Syntax: BDAT count [LAST]');
+const BDAT_SYNTAX = reply(521, '5.5.4', 'Syntax: BDAT count [LAST]');
 const TOO_MANY_CHUNKS = reply(551, '5.7.1', 'Error: too many small BDAT chunks');
 /** Chunks allowed beside those that hold a kilobyte each: more is an attack on memory or CPU. */
 const FREE_CHUNKS = 1000;
@@ -31,7 +31,7 @@ export async function runData(c: PosternConnection, rest: string): Promise<void>
     return;
   }
   if (!transaction?.draft) {
-    c.send_(transaction && transaction.attempts > 0 ? NO_RCPT : NEED_RCPT);
+    c.send_(transaction ? NO_RCPT : NEED_RCPT);
     return;
   }
   if (rest !== '') {
@@ -109,7 +109,6 @@ export async function runBdat(c: PosternConnection, rest: string): Promise<void>
   if (!words) {
     // The size of what follows is not known: nothing after it can be read safely.
     c.send_(BDAT_SYNTAX);
-    c.end();
     return;
   }
   const count = Number(words[1]);
@@ -139,7 +138,7 @@ export async function runBdat(c: PosternConnection, rest: string): Promise<void>
 async function bdatFault(c: PosternConnection): Promise<Reply | undefined> {
   const { transaction } = c;
   if (transaction?.isSpoilt) return LOST;
-  if (!transaction?.draft) return transaction && transaction.attempts > 0 ? NO_RCPT : NEED_RCPT;
+  if (!transaction?.draft) return transaction ? NO_RCPT : NEED_RCPT;
   const { bdat } = transaction;
   if (bdat) {
     const allowed = FREE_CHUNKS + bdat.reception.receivedBytes / 1024;

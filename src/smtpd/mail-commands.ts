@@ -100,7 +100,6 @@ export async function runRcpt(c: PosternConnection, rest: string): Promise<void>
     c.send_(reply(503, '5.5.1', 'Error: RCPT after BDAT'));
     return;
   }
-  transaction.attempts += 1;
   const path = parsePathCommand(rest, 'TO', config.strict_rfc821_envelopes);
   if (!path.ok) {
     refuse(c, 'RCPT', SYNTAX.RCPT[path.error]);

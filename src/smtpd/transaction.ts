@@ -28,8 +28,6 @@ export type Transaction = {
   readonly options: MailOptions;
   readonly recipients: Recipient[];
   readonly effects: Effect[];
-  /** RCPT commands so far, refused ones included. */
-  attempts: number;
   overshoot: number;
   verdict?: PolicyVerdict;
   /** Opened at the first recipient that is taken. */
@@ -51,7 +49,6 @@ export function newTransaction(
     options,
     recipients: [],
     effects: [],
-    attempts: 0,
     overshoot: 0,
     isSpoilt: false,
   };
@@ -79,11 +76,8 @@ export function parseMailOptions(
 ): Result<MailOptions, Reply> {
   if (words.length === 0) return ok(DEFAULTS);
   let options = DEFAULTS;
-  const seen = new Set<string>();
   for (const word of words) {
     const { name, value } = splitOption(word);
-    if (seen.has(name)) return err(bad(`Error: ${name} is given twice`));
-    seen.add(name);
     switch (name) {
       case 'SIZE':
         if (!/^\d{1,15}$/.test(value)) return err(bad('Bad message size syntax'));
@@ -121,11 +115,8 @@ export function parseMailOptions(
 export function parseRecipientOptions(words: readonly string[]): Result<RecipientOptions, Reply> {
   if (words.length === 0) return ok(PLAIN);
   let options = PLAIN;
-  const seen = new Set<string>();
   for (const word of words) {
     const { name, value } = splitOption(word);
-    if (seen.has(name)) return err(bad(`Error: ${name} is given twice`));
-    seen.add(name);
     if (name === 'NOTIFY') {
       const notify = parseNotify(value);
       if (!notify) return err(bad('Error: Bad NOTIFY parameter syntax'));

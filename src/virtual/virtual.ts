@@ -118,7 +118,9 @@ async function findMailbox(
   }
   const path = `${base}/${found.value}`;
   if (path.includes('\0') || path.split('/').includes('..')) {
-    logger.warning(`virtual_mailbox_maps result for ${address} leaves its directory: ${found.value}`);
+    logger.warning(
+      `virtual_mailbox_maps result for ${address} leaves its directory: ${found.value}`,
+    );
     return err(dsn('4.3.5', 'mail system configuration error'));
   }
   return ok(path);

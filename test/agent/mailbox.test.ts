@@ -2,8 +2,17 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import {
-  existsSync, linkSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync,
-  symlinkSync, utimesSync, writeFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,22 +25,41 @@ import { agentBody } from '../support/agent-body.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'postern-mailbox-'));
 after(() => rmSync(root, { recursive: true, force: true }));
-const FIELDS = { sender: 'sender@example.org', original: 'list@example.org', deliveredTo: 'user@example.org' };
+const FIELDS = {
+  sender: 'sender@example.org',
+  original: 'list@example.org',
+  deliveredTo: 'user@example.org',
+};
 const BODY = Buffer.from('Subject: x\r\n\r\nFrom here\r\n>From there\r\nend\r\n');
-const HEAD = 'Return-Path: <sender@example.org>\nX-Original-To: list@example.org\nDelivered-To: user@example.org\n';
+const HEAD =
+  'Return-Path: <sender@example.org>\nX-Original-To: list@example.org\nDelivered-To: user@example.org\n';
 let count = 0;
 const fresh = (): string => join(root, `m${(count += 1)}`);
 
 const maildir = (path: string, changes: Partial<MaildirRequest> = {}) =>
   deliverMaildir({
-    path, fields: FIELDS, body: agentBody(BODY), sizeLimit: 0, myhostname: 'mail.example.org',
-    nowMs: 1_700_000_000_123, serial: (count += 1), ...changes,
+    path,
+    fields: FIELDS,
+    body: agentBody(BODY),
+    sizeLimit: 0,
+    myhostname: 'mail.example.org',
+    nowMs: 1_700_000_000_123,
+    serial: (count += 1),
+    ...changes,
   });
 const mbox = (path: string, changes: Partial<MboxRequest> = {}) =>
   deliverMbox({
-    path, fields: FIELDS, body: agentBody(BODY), sizeLimit: 0, nowMs: Date.now(), owner: undefined,
-    delivered: 'mailbox', failed: 'cannot update mailbox. ', lockMayFail: false,
-    lock: { attempts: 2, delayMs: 1, staleMs: 500_000 }, ...changes,
+    path,
+    fields: FIELDS,
+    body: agentBody(BODY),
+    sizeLimit: 0,
+    nowMs: Date.now(),
+    owner: undefined,
+    delivered: 'mailbox',
+    failed: 'cannot update mailbox. ',
+    lockMayFail: false,
+    lock: { attempts: 2, delayMs: 1, staleMs: 500_000 },
+    ...changes,
   });
 const only = (directory: string): string => {
   const names = readdirSync(directory);
@@ -62,8 +90,18 @@ test('two deliveries in the same millisecond are two messages', async () => {
 });
 
 const FAULTS: readonly [name: string, Partial<MaildirRequest>, status: string, reason: RegExp][] = [
-  ['above the size limit', { sizeLimit: 50 }, '5.2.2', /^maildir delivery failed: error writing message: File too large$/],
-  ['with a body that ends early', { body: brokenBody }, '4.3.0', /^cannot read message: connection to qmgr/],
+  [
+    'above the size limit',
+    { sizeLimit: 50 },
+    '5.2.2',
+    /^maildir delivery failed: error writing message: File too large$/,
+  ],
+  [
+    'with a body that ends early',
+    { body: brokenBody },
+    '4.3.0',
+    /^cannot read message: connection to qmgr/,
+  ],
 ];
 for (const [name, changes, status, reason] of FAULTS) {
   test(`a message ${name} leaves nothing in the maildir`, async () => {
@@ -84,22 +122,31 @@ test('a file where the maildir should be defers the mail', async () => {
 });
 
 test('every byte of the body arrives, whatever the pieces', async () => {
-  const line = fc.oneof(fc.constantFrom('', 'From ', 'From x', '>From ', '.', 'a\tb', 'Fro', 'F'), fc.string());
+  const line = fc.oneof(
+    fc.constantFrom('', 'From ', 'From x', '>From ', '.', 'a\tb', 'Fro', 'F'),
+    fc.string(),
+  );
   await fc.assert(
-    fc.asyncProperty(fc.array(line, { maxLength: 8 }), fc.integer({ min: 1, max: 9 }), async (lines, chunk) => {
-      const body = Buffer.from(lines.map((each) => `${each.replaceAll(/[\r\n]/g, '')}\r\n`).join(''));
-      const wanted = body.toString('latin1').replaceAll('\r\n', '\n');
-      const path = `${fresh()}/`;
-      await maildir(path, { body: agentBody(body, chunk) });
-      assert.equal(readFileSync(only(join(path, 'new')), 'latin1'), HEAD + wanted);
-      const file = fresh();
-      await mbox(file, { body: agentBody(body, chunk) });
-      const stored = readFileSync(file, 'latin1');
-      const start = stored.indexOf(HEAD) + HEAD.length;
-      assert.equal(stored.slice(start), `${wanted.replaceAll(/^From /gm, '>From ')}\n`);
-      rmSync(path, { recursive: true });
-      rmSync(file);
-    }),
+    fc.asyncProperty(
+      fc.array(line, { maxLength: 8 }),
+      fc.integer({ min: 1, max: 9 }),
+      async (lines, chunk) => {
+        const body = Buffer.from(
+          lines.map((each) => `${each.replaceAll(/[\r\n]/g, '')}\r\n`).join(''),
+        );
+        const wanted = body.toString('latin1').replaceAll('\r\n', '\n');
+        const path = `${fresh()}/`;
+        await maildir(path, { body: agentBody(body, chunk) });
+        assert.equal(readFileSync(only(join(path, 'new')), 'latin1'), HEAD + wanted);
+        const file = fresh();
+        await mbox(file, { body: agentBody(body, chunk) });
+        const stored = readFileSync(file, 'latin1');
+        const start = stored.indexOf(HEAD) + HEAD.length;
+        assert.equal(stored.slice(start), `${wanted.replaceAll(/^From /gm, '>From ')}\n`);
+        rmSync(path, { recursive: true });
+        rmSync(file);
+      },
+    ),
     { numRuns: 60 },
   );
 });
@@ -107,10 +154,17 @@ test('every byte of the body arrives, whatever the pieces', async () => {
 test('a mailbox file holds what Python reads as two messages', async () => {
   const file = fresh();
   assert.deepEqual(await mbox(file), { status: '2.0.0', reason: 'delivered to mailbox' });
-  await mbox(file, { body: agentBody(Buffer.from('Subject: y\r\n\r\nno line end')), fields: { ...FIELDS, sender: '' } });
-  const script = 'import mailbox,sys\nm=mailbox.mbox(sys.argv[1])\nprint([(x["subject"],x.get_from().split("  ")[0],x["return-path"]) for x in m])';
+  await mbox(file, {
+    body: agentBody(Buffer.from('Subject: y\r\n\r\nno line end')),
+    fields: { ...FIELDS, sender: '' },
+  });
+  const script =
+    'import mailbox,sys\nm=mailbox.mbox(sys.argv[1])\nprint([(x["subject"],x.get_from().split("  ")[0],x["return-path"]) for x in m])';
   const run = spawnSync('python3', ['-c', script, file], { encoding: 'utf8' });
-  assert.equal(run.stdout.trim(), "[('x', 'sender@example.org', '<sender@example.org>'), ('y', 'MAILER-DAEMON', '<>')]");
+  assert.equal(
+    run.stdout.trim(),
+    "[('x', 'sender@example.org', '<sender@example.org>'), ('y', 'MAILER-DAEMON', '<>')]",
+  );
   assert.ok(!existsSync(`${file}.lock`));
   assert.equal(statSync(file).mode & 0o777, 0o600);
 });
@@ -120,7 +174,10 @@ test('a failed delivery cuts the mailbox back to its old size', async () => {
   await mbox(file);
   const before = readFileSync(file);
   const large = await mbox(file, { sizeLimit: before.length + 10 });
-  assert.deepEqual(large, { status: '5.2.2', reason: 'cannot update mailbox. error writing message: File too large' });
+  assert.deepEqual(large, {
+    status: '5.2.2',
+    reason: 'cannot update mailbox. error writing message: File too large',
+  });
   const { status } = await mbox(file, { body: { ...brokenBody, chunks: broken() } });
   assert.equal(status, '4.3.0');
   assert.deepEqual(readFileSync(file), before);
@@ -160,5 +217,8 @@ test('a lock of another program is waited for, an old one taken away', async () 
 });
 
 test('/dev/null takes everything', async () => {
-  assert.equal((await mbox('/dev/null', { delivered: 'file: /dev/null' })).reason, 'delivered to file: /dev/null');
+  assert.equal(
+    (await mbox('/dev/null', { delivered: 'file: /dev/null' })).reason,
+    'delivered to file: /dev/null',
+  );
 });

@@ -26,7 +26,8 @@ type Parsed = {
 const BODY = Buffer.from('Subject: hello\r\nFrom: a@example.org\r\n\r\nline\r\n.dot\r\nFrom x\r\n');
 const REFUSED = {
   status: '5.1.1',
-  reason: 'host mx.example.com[192.0.2.7] said: 550 5.1.1 <user@example.com>: no such user here (in reply to RCPT TO command)',
+  reason:
+    'host mx.example.com[192.0.2.7] said: 550 5.1.1 <user@example.com>: no such user here (in reply to RCPT TO command)',
   remote: { mta: 'mx.example.com', reply: '550 5.1.1 <user@example.com>: no such user here' },
 } as const;
 
@@ -42,7 +43,12 @@ async function compose(
   changes: Partial<BounceInput> & { values?: Record<string, string> } = {},
 ): Promise<{ message: NewMessage | undefined; warnings: string[] }> {
   const body = changes.body ?? BODY;
-  const content = { wireBytes: body.length, sizeBytes: body.length, has8bit: false, hasDotLines: true };
+  const content = {
+    wireBytes: body.length,
+    sizeBytes: body.length,
+    has8bit: false,
+    hasDotLines: true,
+  };
   const entry = queueEntry('4cTest0000z1', { content, ...entryChanges });
   const warnings: string[] = [];
   const message = await composeBounce(
@@ -93,12 +99,22 @@ test('a failure report is multipart/report that Python reads without defects', a
 });
 
 test('the status part has the fields of Postfix, in its order', async () => {
-  const { message } = await compose({ envid: 'QQ314159', recipients: [recipient([], 'rfc822;Orig@example.net')] });
+  const { message } = await compose({
+    envid: 'QQ314159',
+    recipients: [recipient([], 'rfc822;Orig@example.net')],
+  });
   assert.ok(message);
   const [about, one] = parse(message).groups;
-  assert.deepEqual(about?.map(([name]) => name), [
-    'reporting-mta', 'original-envelope-id', 'x-postfix-queue-id', 'x-postfix-sender', 'arrival-date',
-  ]);
+  assert.deepEqual(
+    about?.map(([name]) => name),
+    [
+      'reporting-mta',
+      'original-envelope-id',
+      'x-postfix-queue-id',
+      'x-postfix-sender',
+      'arrival-date',
+    ],
+  );
   assert.deepEqual(one, [
     ['final-recipient', 'rfc822; user@example.com'],
     ['original-recipient', 'rfc822;Orig@example.net'],
@@ -116,13 +132,23 @@ test('the entry is a null-sender message of our own, measured as it is stored', 
   assert.equal(entry.sender, '');
   assert.equal(entry.internal, 'bounce');
   assert.equal(entry.id, '4cReport000z2');
-  assert.deepEqual(entry.recipients.map(({ address }) => address), ['sender@example.org']);
+  assert.deepEqual(
+    entry.recipients.map(({ address }) => address),
+    ['sender@example.org'],
+  );
   assert.equal(entry.content.wireBytes, body.length);
   assert.equal(entry.content.hasDotLines, true);
-  assert.match(body.toString(), /^Received: by mail\.example\.org \(Postern\)\r\n\tid 4cReport000z2; /);
+  assert.match(
+    body.toString(),
+    /^Received: by mail\.example\.org \(Postern\)\r\n\tid 4cReport000z2; /,
+  );
 });
 
-const HEADER_ONLY: readonly [name: string, entry: Partial<QueueEntry>, more: Parameters<typeof compose>[1]][] = [
+const HEADER_ONLY: readonly [
+  name: string,
+  entry: Partial<QueueEntry>,
+  more: Parameters<typeof compose>[1],
+][] = [
   ['RET=HDRS', { ret: 'HDRS' }, {}],
   ['a message above bounce_size_limit', {}, { values: { bounce_size_limit: '20' } }],
   ['a delay', {}, { kind: 'delayed' }],
@@ -177,7 +203,10 @@ test('a bounce that fails is dropped with a warning, or goes to the postmaster',
 });
 
 test('a double bounce that fails ends there', async () => {
-  for (const entry of [{ sender: 'double-bounce@mail.example.org' }, { sender: '', internal: 'double-bounce' as const }]) {
+  for (const entry of [
+    { sender: 'double-bounce@mail.example.org' },
+    { sender: '', internal: 'double-bounce' as const },
+  ]) {
     const { message, warnings } = await compose(entry, { values: { notify_classes: '2bounce' } });
     assert.equal(message, undefined);
     assert.match(warnings[0] ?? '', /discarded/);
@@ -187,8 +216,19 @@ test('a double bounce that fails ends there', async () => {
 test('no foreign text can add a line', async () => {
   const evil = 'a\r\nBcc: victim@example.net\r\n\r\nb';
   const { message } = await compose(
-    { envid: evil, sender: 'se nder\r\nX: y@example.org', recipients: [{ ...recipient([], `rfc822;${evil}`), address: `${evil}@example.com` }] },
-    { failures: [{ recipient: { ...recipient([], `rfc822;${evil}`), address: `${evil}@example.com` }, dsn: { ...REFUSED, reason: evil, remote: { mta: evil, reply: evil } } }] },
+    {
+      envid: evil,
+      sender: 'se nder\r\nX: y@example.org',
+      recipients: [{ ...recipient([], `rfc822;${evil}`), address: `${evil}@example.com` }],
+    },
+    {
+      failures: [
+        {
+          recipient: { ...recipient([], `rfc822;${evil}`), address: `${evil}@example.com` },
+          dsn: { ...REFUSED, reason: evil, remote: { mta: evil, reply: evil } },
+        },
+      ],
+    },
   );
   assert.ok(message);
   const parsed = parse(message);
@@ -198,7 +238,10 @@ test('no foreign text can add a line', async () => {
 });
 
 test('8-bit mail is returned as 8bit, byte by byte; SMTPUTF8 mail in global types', async () => {
-  const body = Buffer.concat([Buffer.from('Subject: x\r\n\r\n'), Buffer.from([0xe4, 0xff, 0x0d, 0x0a])]);
+  const body = Buffer.concat([
+    Buffer.from('Subject: x\r\n\r\n'),
+    Buffer.from([0xe4, 0xff, 0x0d, 0x0a]),
+  ]);
   const { message } = await compose({}, { body });
   assert.ok(message);
   assert.ok(message.body.includes(body));
@@ -211,9 +254,12 @@ test('8-bit mail is returned as 8bit, byte by byte; SMTPUTF8 mail in global type
 });
 
 test('a long diagnostic is folded', async () => {
-  const { message } = await compose({}, {
-    failures: [{ recipient: recipient([]), dsn: dsn('5.0.0', 'word '.repeat(1000)) }],
-  });
+  const { message } = await compose(
+    {},
+    {
+      failures: [{ recipient: recipient([]), dsn: dsn('5.0.0', 'word '.repeat(1000)) }],
+    },
+  );
   assert.ok(message);
   assert.ok(parse(message).longestLine < 100);
 });

@@ -31,10 +31,21 @@ for (const [what, port, extra] of [
     test(`swaks sends with ${mechanism} over ${what}`, needs('swaks'), async () => {
       const subject = `swaks-${port}-${mechanism}`;
       const run = await runProgram('swaks', [
-        '--server', `127.0.0.1:${site.ports[port]}`, ...extra,
-        '--auth', mechanism, '--auth-user', 'staff@example.org', '--auth-password', PASSWORD,
-        '--from', 'staff@example.org', '--to', 'intern@example.org',
-        '--header', `Subject: ${subject}`,
+        '--server',
+        `127.0.0.1:${site.ports[port]}`,
+        ...extra,
+        '--auth',
+        mechanism,
+        '--auth-user',
+        'staff@example.org',
+        '--auth-password',
+        PASSWORD,
+        '--from',
+        'staff@example.org',
+        '--to',
+        'intern@example.org',
+        '--header',
+        `Subject: ${subject}`,
       ]);
       assert.equal(run.code, 0, run.stdout + run.stderr);
       await arrives(subject);
@@ -44,8 +55,14 @@ for (const [what, port, extra] of [
 
 test('a stranger on the exchange port reaches local users', needs('swaks'), async () => {
   const run = await runProgram('swaks', [
-    '--server', `127.0.0.1:${site.ports.exchange}`, '--from', 'stranger@elsewhere.example',
-    '--to', 'intern@example.org', '--header', 'Subject: stranger',
+    '--server',
+    `127.0.0.1:${site.ports.exchange}`,
+    '--from',
+    'stranger@elsewhere.example',
+    '--to',
+    'intern@example.org',
+    '--header',
+    'Subject: stranger',
   ]);
   assert.equal(run.code, 0, run.stdout);
   await arrives('stranger');
@@ -53,8 +70,12 @@ test('a stranger on the exchange port reaches local users', needs('swaks'), asyn
 
 test('a stranger reaches nobody else', needs('swaks'), async () => {
   const run = await runProgram('swaks', [
-    '--server', `127.0.0.1:${site.ports.exchange}`, '--from', 'stranger@elsewhere.example',
-    '--to', 'victim@far.example',
+    '--server',
+    `127.0.0.1:${site.ports.exchange}`,
+    '--from',
+    'stranger@elsewhere.example',
+    '--to',
+    'victim@far.example',
   ]);
   assert.equal(run.code, 24);
   assert.match(run.stdout, /554 5\.7\.1 <victim@far\.example>: Relay access denied/);
@@ -64,8 +85,19 @@ test('a wrong password is refused and says nothing about the user', needs('swaks
   const replies = [];
   for (const user of ['staff@example.org', 'nobody-there@example.org']) {
     const run = await runProgram('swaks', [
-      '--server', `127.0.0.1:${site.ports.submission}`, '--tls', '--auth', 'PLAIN',
-      '--auth-user', user, '--auth-password', 'wrong', '--from', user, '--to', 'intern@example.org',
+      '--server',
+      `127.0.0.1:${site.ports.submission}`,
+      '--tls',
+      '--auth',
+      'PLAIN',
+      '--auth-user',
+      user,
+      '--auth-password',
+      'wrong',
+      '--from',
+      user,
+      '--to',
+      'intern@example.org',
     ]);
     replies.push(/535 .*/.exec(run.stdout)?.[0]);
   }
@@ -74,14 +106,29 @@ test('a wrong password is refused and says nothing about the user', needs('swaks
 });
 
 test('curl sends over both TLS ports and checks the certificate', needs('curl'), async () => {
-  for (const [scheme, port] of [['smtp', 'submission'], ['smtps', 'submissions']] as const) {
+  for (const [scheme, port] of [
+    ['smtp', 'submission'],
+    ['smtps', 'submissions'],
+  ] as const) {
     const subject = `curl-${scheme}`;
     const run = await runProgram(
       'curl',
       [
-        '--silent', '--show-error', '--ssl-reqd', '--cacert', site.caFile,
-        '--url', `${scheme}://127.0.0.1:${site.ports[port]}`, '--user', `staff@example.org:${PASSWORD}`,
-        '--mail-from', 'staff@example.org', '--mail-rcpt', 'intern@example.org', '--upload-file', '-',
+        '--silent',
+        '--show-error',
+        '--ssl-reqd',
+        '--cacert',
+        site.caFile,
+        '--url',
+        `${scheme}://127.0.0.1:${site.ports[port]}`,
+        '--user',
+        `staff@example.org:${PASSWORD}`,
+        '--mail-from',
+        'staff@example.org',
+        '--mail-rcpt',
+        'intern@example.org',
+        '--upload-file',
+        '-',
       ],
       { input: MESSAGE(subject) },
     );
@@ -91,7 +138,10 @@ test('curl sends over both TLS ports and checks the certificate', needs('curl'),
 });
 
 test('msmtp sends over both TLS ports', needs('msmtp'), async () => {
-  for (const [port, starttls] of [['submission', 'on'], ['submissions', 'off']] as const) {
+  for (const [port, starttls] of [
+    ['submission', 'on'],
+    ['submissions', 'off'],
+  ] as const) {
     const file = join(site.directory, `msmtp-${port}`);
     writeFileSync(
       file,
@@ -99,7 +149,9 @@ test('msmtp sends over both TLS ports', needs('msmtp'), async () => {
     );
     chmodSync(file, 0o600);
     const subject = `msmtp-${port}`;
-    const run = await runProgram('msmtp', ['--file', file, 'intern@example.org'], { input: MESSAGE(subject) });
+    const run = await runProgram('msmtp', ['--file', file, 'intern@example.org'], {
+      input: MESSAGE(subject),
+    });
     assert.equal(run.code, 0, run.stderr);
     await arrives(subject);
   }
@@ -120,10 +172,19 @@ sys.exit(1 if refused else 0)
 `;
 
 test("Python's smtplib sends over both TLS ports; dots survive", needs('python3'), async () => {
-  for (const [port, implicit] of [['submission', 'no'], ['submissions', 'yes']] as const) {
+  for (const [port, implicit] of [
+    ['submission', 'no'],
+    ['submissions', 'yes'],
+  ] as const) {
     const subject = `smtplib-${port}`;
     const run = await runProgram('python3', [
-      '-c', SMTPLIB, String(site.ports[port]), implicit, site.caFile, PASSWORD, subject,
+      '-c',
+      SMTPLIB,
+      String(site.ports[port]),
+      implicit,
+      site.caFile,
+      PASSWORD,
+      subject,
     ]);
     assert.equal(run.code, 0, run.stderr);
     await arrives(subject);
@@ -143,10 +204,23 @@ const POLICY_CASES = [
 for (const [user, recipient, refusal] of POLICY_CASES) {
   test(`${user} ${refusal ? 'may not' : 'may'} write to ${recipient}`, needs('swaks'), async () => {
     const run = await runProgram('swaks', [
-      '--server', `127.0.0.1:${site.ports.submission}`, '--tls', '--auth', 'PLAIN',
-      '--auth-user', `${user}@example.org`, '--auth-password', PASSWORD,
-      '--from', `${user}@example.org`, '--to', recipient, '--header', `From: ${user}@example.org`,
-      '--header', `Subject: policy-${user}`,
+      '--server',
+      `127.0.0.1:${site.ports.submission}`,
+      '--tls',
+      '--auth',
+      'PLAIN',
+      '--auth-user',
+      `${user}@example.org`,
+      '--auth-password',
+      PASSWORD,
+      '--from',
+      `${user}@example.org`,
+      '--to',
+      recipient,
+      '--header',
+      `From: ${user}@example.org`,
+      '--header',
+      `Subject: policy-${user}`,
     ]);
     if (refusal) assert.match(run.stdout, refusal);
     else assert.equal(run.code, 0, run.stdout);

@@ -10,7 +10,14 @@ import { openResolver } from '../../src/rewrite/resolve.ts';
 import { testConfig } from '../support/config.ts';
 
 const session: Session = {
-  peer: { address: '192.0.2.9', port: 1, name: 'unknown', reverseName: 'unknown', localAddress: '192.0.2.1', localPort: 25 },
+  peer: {
+    address: '192.0.2.9',
+    port: 1,
+    name: 'unknown',
+    reverseName: 'unknown',
+    localAddress: '192.0.2.1',
+    localPort: 25,
+  },
   helo: 'x',
   protocol: 'ESMTP',
 };
@@ -22,7 +29,14 @@ const config = testConfig({
   inet_interfaces: '192.0.2.1',
 });
 const quiet = () => undefined;
-const logger = { info: quiet, warning: quiet, error: quiet, fatal: quiet, panic: quiet, flush: quiet };
+const logger = {
+  info: quiet,
+  warning: quiet,
+  error: quiet,
+  fatal: quiet,
+  panic: quiet,
+  flush: quiet,
+};
 const resolver = openResolver(config, lookupContext(config, logger));
 if (!resolver.ok) throw new Error(JSON.stringify(resolver.error));
 const parts: RestrictParts = {
@@ -41,7 +55,13 @@ async function verdict(to: string): Promise<'syntax' | 'refused' | 'taken'> {
   const path = parsePathCommand(`TO:${to}`, 'TO', false);
   if (!path.ok) return 'syntax';
   if (!compiled.ok) throw new Error(compiled.error);
-  const facts = { session, isNameTemporary: false, sender: 'a@b.example', recipient: path.value.address, recipientCount: 0 };
+  const facts = {
+    session,
+    isNameTemporary: false,
+    sender: 'a@b.example',
+    recipient: path.value.address,
+    recipientCount: 0,
+  };
   const decided = await compiled.value.atRecipient(facts);
   return decided.refusal ? 'refused' : 'taken';
 }
@@ -76,7 +96,15 @@ for (const to of FOREIGN) {
   });
 }
 
-for (const to of ['<u@example.org>', '<u@EXAMPLE.org.>', '<u%example.org@example.org>', '<u@[192.0.2.1]>', '<u@relay.example>', '<u>', '<"u"@example.org>']) {
+for (const to of [
+  '<u@example.org>',
+  '<u@EXAMPLE.org.>',
+  '<u%example.org@example.org>',
+  '<u@[192.0.2.1]>',
+  '<u@relay.example>',
+  '<u>',
+  '<"u"@example.org>',
+]) {
   test(`RCPT TO:${to} is ours`, async () => assert.equal(await verdict(to), 'taken'));
 }
 

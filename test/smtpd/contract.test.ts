@@ -12,7 +12,11 @@ import { PosternServer } from '../../src/smtpd/server.ts';
 import { PosternStream } from '../../src/smtpd/stream.ts';
 import { play, startSmtpd } from './harness.ts';
 
-const MEMBERS: readonly (readonly [{ readonly prototype: object }, { readonly prototype: object }, Readonly<Record<string, number>>])[] = [
+const MEMBERS: readonly (readonly [
+  { readonly prototype: object },
+  { readonly prototype: object },
+  Readonly<Record<string, number>>,
+])[] = [
   [SMTPServer, PosternServer, { connect: 2, _handleProxy: 2, _onError: 1, onClose: 2 }],
   [
     SMTPConnection,

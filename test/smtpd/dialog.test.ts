@@ -35,7 +35,7 @@ const DIALOGS: readonly (readonly [string, string, HarnessOptions?])[] = [
      C: MAIL FROM:<a@b.example>
      S: 503 5.5.1 Error: nested MAIL command
      C: DATA
-     S: 503 5.5.1 Error: need RCPT command
+     S: 554 5.5.1 Error: no valid recipients
      C: RCPT TO:<user@remote.example>
      S: 554 5.7.1 <user@remote.example>: Relay access denied
      C: DATA
@@ -58,8 +58,12 @@ const DIALOGS: readonly (readonly [string, string, HarnessOptions?])[] = [
      S: 250 mail.example.org
      C: mail from:a@b.example
      S: 250 2.1.0 Ok
-     C: rcpt to: <user@example.org
+     C: rcpt to: <user@example.org>
      S: 250 2.1.5 Ok
+     C: rcpt to: <user@example.org
+     S: 501 5.1.3 Bad recipient address syntax
+     C: RCPT TO:<user@example..org>
+     S: 501 5.1.3 Bad recipient address syntax
      C: RCPT TO:user@example.org
      S: 250 2.1.5 Ok
      C: RCPT TO:<root>

@@ -153,7 +153,7 @@ export async function startSmtpd(options: HarnessOptions = {}): Promise<Harness>
       return body.ok ? (body.value.bytes ?? Buffer.alloc(0)).toString('latin1') : '';
     },
     client: async () => {
-      const client = new Client(connectTcp(port, '127.0.0.1'));
+      const client = new Client(connectTcp({ port, host: '127.0.0.1', noDelay: true }));
       clients.push(client);
       return client;
     },

@@ -8,10 +8,14 @@ import { type Client, play, startSmtpd } from './harness.ts';
 
 const BREAKS = ['\n', '\r', '\r\r\n', '\n\r', '\0\r\n', '\r\0\n', '\r\n\0', '\x85', '\f', '\v'];
 const ENDS = BREAKS.flatMap((each) => [`${each}.${each}`, `${each}.\r\n`, `\r\n.${each}`]);
-const SMUGGLED = 'MAIL FROM:<evil@x>\r\nRCPT TO:<user@example.org>\r\nDATA\r\nSubject: evil\r\n\r\n';
+const SMUGGLED =
+  'MAIL FROM:<evil@x>\r\nRCPT TO:<user@example.org>\r\nDATA\r\nSubject: evil\r\n\r\n';
 
 async function begin(client: Client): Promise<void> {
-  await play(client, 'C: MAIL FROM:<a@b.example>\nS: 250 *\nC: RCPT TO:<user@example.org>\nS: 250 *');
+  await play(
+    client,
+    'C: MAIL FROM:<a@b.example>\nS: 250 *\nC: RCPT TO:<user@example.org>\nS: 250 *',
+  );
 }
 
 /** One segment, or cut in two at every point around the suspicious bytes. */
@@ -87,7 +91,10 @@ test('reject: a bare newline in the message or in a command ends the session', a
         await play(client, 'C: DATA\nS: 354 *');
         client.write('a: b\n\nx\r\n.\r\n');
       }
-      assert.match(await client.reply(), /^550 5\.5\.2 mail\.example\.org Error: bare <LF> received/);
+      assert.match(
+        await client.reply(),
+        /^550 5\.5\.2 mail\.example\.org Error: bare <LF> received/,
+      );
       assert.equal(await client.reply(), '');
       assert.equal(smtpd.arrived.length, 0);
     } finally {

@@ -1,11 +1,11 @@
 /** STARTTLS, implicit TLS and AUTH, with the traps of both closed. */
 import assert from 'node:assert/strict';
-import { connect as connectTcp } from 'node:net';
-import { after, test } from 'node:test';
-import { connect as connectTls } from 'node:tls';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { connect as connectTcp } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { connect as connectTls } from 'node:tls';
 import type { AuthClient, SmtpdParts } from '../../src/smtpd/parts.ts';
 import { makeBootstrap } from '../../src/tls/bootstrap.ts';
 import { readPairs } from '../../src/tls/keystore.ts';
@@ -27,7 +27,12 @@ if (!pairs.ok) throw new Error(pairs.error);
 
 function tlsOf(main: Readonly<Record<string, string>>): ServerTlsOptions {
   const keys = pairs.ok ? pairs.value : [];
-  const options = serverTlsOptions(testConfig(main), keys, Buffer.alloc(48).toString('base64'), 'smtp');
+  const options = serverTlsOptions(
+    testConfig(main),
+    keys,
+    Buffer.alloc(48).toString('base64'),
+    'smtp',
+  );
   if (!options.ok) throw new Error(options.error);
   return options.value;
 }
@@ -45,7 +50,10 @@ const auth: AuthClient = {
 const plain = (user: string, password: string): string =>
   Buffer.from(`\0${user}\0${password}`).toString('base64');
 
-function submission(main: Readonly<Record<string, string>> = {}, parts: Partial<SmtpdParts> = {}): HarnessOptions {
+function submission(
+  main: Readonly<Record<string, string>> = {},
+  parts: Partial<SmtpdParts> = {},
+): HarnessOptions {
   const all = {
     smtpd_tls_security_level: 'may',
     smtpd_tls_auth_only: 'yes',
@@ -109,11 +117,23 @@ test('AUTH is offered and taken under TLS only', async () => {
        S: 250 *`.replaceAll('334\n', '334 \n'),
     );
     assert.equal(smtpd.arrived[0]?.origin.protocol, 'ESMTPSA');
-    assert.deepEqual(smtpd.arrived[0]?.origin.login, { username: 'u@example.org', method: 'PLAIN' });
+    assert.deepEqual(smtpd.arrived[0]?.origin.login, {
+      username: 'u@example.org',
+      method: 'PLAIN',
+    });
     const log = smtpd.log.join('\n');
-    assert.match(log, /client=unknown\[127\.0\.0\.1\], sasl_method=PLAIN, sasl_username=u@example\.org/);
-    assert.match(log, /warning: unknown\[127\.0\.0\.1\]: SASL PLAIN authentication failed: authentication failure, sasl_username=u/);
-    assert.match(log, /Anonymous TLS connection established from unknown\[127\.0\.0\.1\]: TLSv1\.3 with cipher /);
+    assert.match(
+      log,
+      /client=unknown\[127\.0\.0\.1\], sasl_method=PLAIN, sasl_username=u@example\.org/,
+    );
+    assert.match(
+      log,
+      /warning: unknown\[127\.0\.0\.1\]: SASL PLAIN authentication failed: authentication failure, sasl_username=u/,
+    );
+    assert.match(
+      log,
+      /Anonymous TLS connection established from unknown\[127\.0\.0\.1\]: TLSv1\.3 with cipher /,
+    );
     assert.doesNotMatch(log, /secret|wrong/);
   } finally {
     await smtpd.close();
@@ -194,11 +214,19 @@ test('wrapper mode: TLS from the first byte; TLS 1.1 and HTTP are refused', asyn
     await play(client, 'S: 220 *\nC: EHLO c\nS: 250-*\nC: QUIT\nS: 221 *');
     const failure = (options: object) =>
       new Promise<string>((resolve) => {
-        const tried = connectTls({ port: smtpd.port, host: '127.0.0.1', rejectUnauthorized: false, ...options });
+        const tried = connectTls({
+          port: smtpd.port,
+          host: '127.0.0.1',
+          rejectUnauthorized: false,
+          ...options,
+        });
         tried.once('secureConnect', () => resolve('connected'));
         tried.once('error', ({ message }) => resolve(message));
       });
-    assert.match(await failure({ maxVersion: 'TLSv1.1', minVersion: 'TLSv1', ciphers: 'DEFAULT@SECLEVEL=0' }), /version|alert/i);
+    assert.match(
+      await failure({ maxVersion: 'TLSv1.1', minVersion: 'TLSv1', ciphers: 'DEFAULT@SECLEVEL=0' }),
+      /version|alert/i,
+    );
     assert.notEqual(await failure({ ALPNProtocols: ['http/1.1'] }), 'connected');
   } finally {
     await smtpd.close();
@@ -211,7 +239,8 @@ test('a broken handshake is logged and harms nobody', async () => {
     const raw = new Client(connectTcp(smtpd.port, '127.0.0.1'));
     await play(raw, 'S: 220 *\nC: EHLO c\nS: 250-*\nC: STARTTLS\nS: 220 *');
     raw.write('this is no TLS at all\r\n');
-    while (!smtpd.log.some((line) => line.startsWith('SSL_accept error'))) await new Promise((r) => setTimeout(r, 5));
+    while (!smtpd.log.some((line) => line.startsWith('SSL_accept error')))
+      await new Promise((r) => setTimeout(r, 5));
     const next = await smtpd.client();
     assert.match(await next.reply(), /^220/);
   } finally {

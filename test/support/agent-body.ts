@@ -11,9 +11,7 @@ export function agentBody(bytes: Buffer, chunk = 0): AgentBody {
       yield bytes.subarray(at, at + (chunk || bytes.length));
     }
   }
-  return chunk > 0
-    ? { head: bytes, chunks: pieces() }
-    : { head: bytes, bytes, chunks: pieces() };
+  return chunk > 0 ? { head: bytes, chunks: pieces() } : { head: bytes, bytes, chunks: pieces() };
 }
 
 export const openBodyOf =
