@@ -46,11 +46,15 @@ export async function generate(load: Load): Promise<Tally> {
     reconnects: 0,
   };
   let next = 0;
+  let attempts = 0;
+  /** Messages that were refused or never sent: they are tried again under a new id. */
+  const again: number[] = [];
+  const isLeft = (): boolean => next < load.messages || again.length > 0;
   let lastAcceptedMs = Date.now();
   const stallMs = load.stallMs ?? 60_000;
 
   const session = async (): Promise<void> => {
-    while (next < load.messages) {
+    while (isLeft()) {
       if (Date.now() - lastAcceptedMs > stallMs)
         throw new Error(`nothing accepted for ${stallMs} ms`);
       const wire = await open(load.port);
@@ -59,10 +63,10 @@ export async function generate(load: Load): Promise<Tally> {
         await sleep(20);
         continue;
       }
-      for (let sent = 0; sent < load.perConnection && next < load.messages; sent += 1) {
-        const n = next;
-        next += 1;
-        const id = `m${n}-${process.pid}`;
+      for (let sent = 0; sent < load.perConnection && isLeft(); sent += 1) {
+        const n = again.pop() ?? next++;
+        attempts += 1;
+        const id = `m${n}-${attempts}-${process.pid}`;
         const attempt = await transact(wire, load, n, id);
         if (attempt === 'accepted') {
           lastAcceptedMs = Date.now();
@@ -72,7 +76,7 @@ export async function generate(load: Load): Promise<Tally> {
         } else if (attempt === 'unknown') tally.unknown.push(id);
         else {
           if (attempt === 'refused') tally.refused.push(id);
-          next = Math.min(next, load.messages);
+          again.push(n);
           await sleep(20);
         }
         if (attempt !== 'accepted') break;

@@ -92,6 +92,8 @@ export async function startService<Prepared>(
     process.exit(code);
   };
   const panic = (error: unknown): void => {
+    // master was killed: the channel to it breaks before `disconnect` is heard.
+    if (isBrokenChannel(error)) exit(0);
     logger.panic(error instanceof Error ? (error.stack ?? error.message) : String(error));
     exit(70);
   };
@@ -137,6 +139,12 @@ export async function startService<Prepared>(
   await service.serve(context, prepared);
   context.sendMaster({ kind: 'ready' });
 }
+
+const isBrokenChannel = (error: unknown): boolean =>
+  error instanceof Error &&
+  'code' in error &&
+  (error.code === 'ERR_IPC_CHANNEL_CLOSED' ||
+    (error.code === 'EPIPE' && (error.stack ?? '').includes('child_process')));
 
 /** Give up root for good: groups, group, user, in that order (setuid(2) last). */
 function becomeAccount(account: NonNullable<ServiceInfo['account']>): void {

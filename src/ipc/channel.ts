@@ -89,8 +89,13 @@ export function openChannel<Out>(socket: Socket, events: ChannelEvents): Channel
       new Promise((resolve) => {
         if (!socket.writableNeedDrain || socket.destroyed) resolve();
         else {
-          socket.once('drain', resolve);
-          socket.once('close', resolve);
+          const done = (): void => {
+            socket.off('drain', done);
+            socket.off('close', done);
+            resolve();
+          };
+          socket.on('drain', done);
+          socket.on('close', done);
         }
       }),
     end: () => socket.end(),

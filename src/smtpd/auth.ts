@@ -9,6 +9,7 @@ import {
   settleAuth,
 } from '../auth/exchange.ts';
 import { printable } from '../log/maillog.ts';
+import { rateRefusal } from './admission.ts';
 import type { PosternConnection } from './connection.ts';
 
 export const MECHANISMS: ReadonlySet<string> = new Set(['PLAIN', 'LOGIN']);
@@ -17,7 +18,7 @@ const NONE: ReadonlySet<string> = new Set();
 /** What this session is offered now: nothing before TLS where smtpd_tls_auth_only says so. */
 export function offeredMechanisms(c: PosternConnection): ReadonlySet<string> {
   const { config, auth } = c.parts;
-  if (!config.smtpd_sasl_auth_enable || !auth || c.isSaslException) return NONE;
+  if (!config.smtpd_sasl_auth_enable || !auth || c.standing.isSaslException) return NONE;
   const options = c.secure
     ? config.smtpd_sasl_tls_security_options
     : config.smtpd_sasl_security_options;
@@ -37,7 +38,8 @@ export async function runAuth(c: PosternConnection, rest: string): Promise<void>
     c.send_(move.reply);
     return;
   }
-  const tooOften = await c.rateRefusal(
+  const tooOften = await rateRefusal(
+    c,
     'auth',
     config.smtpd_client_auth_rate_limit,
     'AUTH command rate',

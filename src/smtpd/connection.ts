@@ -13,13 +13,21 @@
 import { isAscii, isUtf8 } from 'node:buffer';
 import { TLSSocket } from 'node:tls';
 import { SMTPConnection } from 'smtp-server/lib/smtp-connection.js';
-import type { AnvilEvent } from '../ipc/protocol.ts';
 import { printable } from '../log/maillog.ts';
 import { type EnhancedStatus, formatReply, type Reply, reply } from '../mail/reply.ts';
 import type { Peer, Session } from '../mail/stages.ts';
 import { type ClientName, UNKNOWN_NAME } from '../net/client-name.ts';
 import { clientBlock } from '../net/limits.ts';
 import type { MailFacts } from '../restrict/facts.ts';
+import {
+  clientRefusal,
+  connectionRefusal,
+  countEvent,
+  STRANGER,
+  type Standing,
+  standingOf,
+} from './admission.ts';
+import { CommandCounts } from './command-counts.ts';
 import { COMMANDS, type Command } from './commands.ts';
 import type { SmtpdParts } from './parts.ts';
 import type { PosternServer } from './server.ts';
@@ -28,10 +36,6 @@ import type { Transaction } from './transaction.ts';
 
 type LineHandler = (line: string) => void | Promise<void>;
 
-const STAT_ORDER = 'helo ehlo starttls xclient auth mail rcpt data bdat rset noop vrfy quit help';
-const COMMAND_ORDER: ReadonlyMap<string, number> = new Map(
-  STAT_ORDER.split(' ').map((name, at) => [name, at]),
-);
 const PIPELINED = reply(554, '5.5.0', 'Error: SMTP protocol synchronization');
 const GOODBYE = formatReply(reply(221, '2.7.0', 'Error: I can break rules, too. Goodbye.'));
 
@@ -45,10 +49,7 @@ export class PosternConnection extends SMTPConnection {
   transaction: Transaction | undefined;
   /** Set when the client itself is refused: every command gets this answer. */
   isDenied = false;
-  isUnlimited = false;
-  mayXclient = false;
-  isSaslException = false;
-  maySendBareNewline = false;
+  standing: Standing = STRANGER;
   hasPipelined = false;
 
   #out = '';
@@ -63,8 +64,7 @@ export class PosternConnection extends SMTPConnection {
   #junk = 0;
   #sinceTick: number;
   #bytesBefore = 0;
-  readonly #tried = new Map<string, number>();
-  readonly #done = new Map<string, number>();
+  readonly #counts = new CommandCounts();
 
   constructor(
     server: PosternServer,
@@ -139,10 +139,10 @@ export class PosternConnection extends SMTPConnection {
     if (this._closed || this._closing) return;
     this.parts.logger.info(`connect from ${this.client}`);
     this.#isCounted = true;
-    await this.#judgeClient();
+    this.standing = await standingOf(this);
     if (this._closed || this._closing) return;
     if (this._socket instanceof TLSSocket) this.#noteTls(this._socket);
-    const refusal = (await this.#connectionLimit()) ?? (await this.#clientRefusal());
+    const refusal = (await connectionRefusal(this)) ?? (await clientRefusal(this));
     if (this._closed) return;
     this._ready = true;
     this.#isBusy = false;
@@ -154,77 +154,6 @@ export class PosternConnection extends SMTPConnection {
 
   override _sendGreeting(): void {
     this.write(this.host.greeting);
-  }
-
-  async #judgeClient(): Promise<void> {
-    const { clients } = this.parts;
-    const { name, address } = this.peer;
-    const isUnlimited = clients.isUnlimited(name, address);
-    const mayXclient = clients.mayXclient(name, address);
-    const isException = clients.isSaslException(name, address);
-    const mayBare = clients.maySendBareNewline(name, address);
-    this.isUnlimited = (await isUnlimited).kind === 'yes';
-    this.mayXclient = (await mayXclient).kind === 'yes';
-    this.isSaslException = (await isException).kind !== 'no';
-    this.maySendBareNewline = (await mayBare).kind === 'yes';
-  }
-
-  async #connectionLimit(): Promise<Reply | undefined> {
-    const { config } = this.parts;
-    const count = config.smtpd_client_connection_count_limit;
-    const rate = config.smtpd_client_connection_rate_limit;
-    if (count === 0 && rate === 0) return undefined;
-    const counts = await this.countEvent('connect');
-    if (!counts) return undefined;
-    const { address } = this.peer;
-    const { myhostname } = config;
-    if (count > 0 && counts.concurrency > count) {
-      this.#limitWarning('Connection concurrency', counts.concurrency);
-      return reply(421, '4.7.0', `${myhostname} Error: too many connections from ${address}`);
-    }
-    if (rate > 0 && counts.rate > rate) {
-      this.#limitWarning('Connection rate', counts.rate);
-      return reply(421, '4.7.0', `${myhostname} Error: too many connections from ${address}`);
-    }
-    return undefined;
-  }
-
-  async #clientRefusal(): Promise<Reply | undefined> {
-    const { config, restrictions } = this.parts;
-    if (config.smtpd_delay_reject || restrictions.isEmpty('client')) return undefined;
-    const decided = await restrictions.evaluate('client', this.facts());
-    if (!decided.refusal) return undefined;
-    this.isDenied = true;
-    this.logRejection('CONNECT', decided.refusal);
-    return decided.refusal;
-  }
-
-  /** Ask anvil, unless this client is not limited. */
-  async countEvent(
-    event: AnvilEvent,
-  ): Promise<{ readonly concurrency: number; readonly rate: number } | undefined> {
-    if (this.isUnlimited || !this.parts.anvil) return undefined;
-    return this.parts.anvil.count(this.clientBlock, event);
-  }
-
-  /** A `421` when the client does this too often; `limit` 0 means no limit. */
-  async rateRefusal(
-    event: AnvilEvent,
-    limit: number,
-    what: string,
-    text: string,
-    code: 421 | 450 = 450,
-  ): Promise<Reply | undefined> {
-    if (limit === 0 || this.isUnlimited) return undefined;
-    const counts = await this.countEvent(event);
-    if (!counts || counts.rate <= limit) return undefined;
-    this.#limitWarning(what, counts.rate);
-    return reply(code, '4.7.1', `Error: ${text} from ${this.peer.address}`);
-  }
-
-  #limitWarning(what: string, value: number): void {
-    const { logger, service } = this.parts;
-    logger.warning(`${what} limit exceeded: ${value} from ${this.client} for service ${service}`);
   }
 
   // --- Commands ----------------------------------------------------------------------------
@@ -285,7 +214,7 @@ export class PosternConnection extends SMTPConnection {
     this.#lastCommand = verb;
     const { config } = this.parts;
     const name = verb.toLowerCase();
-    this.#tried.set(name, (this.#tried.get(name) ?? 0) + 1);
+    this.#counts.tried(name);
     const errors = this.#errors;
     if (command.endsGroup || this.session_.protocol === 'SMTP') {
       const isViolation = this.stream?.hasMoreInput === true;
@@ -308,7 +237,7 @@ export class PosternConnection extends SMTPConnection {
       return undefined;
     }
     const count = (): void => {
-      if (this.#errors === errors) this.#done.set(name, (this.#done.get(name) ?? 0) + 1);
+      if (this.#errors === errors) this.#counts.done(name);
     };
     const result = command.run(this, rest);
     if (result instanceof Promise) return result.then(count);
@@ -317,7 +246,7 @@ export class PosternConnection extends SMTPConnection {
   }
 
   #unknown(verb: string, text: string): void {
-    this.#tried.set('unknown', (this.#tried.get('unknown') ?? 0) + 1);
+    this.#counts.tried('unknown');
     if (text !== '' && (this.host.forbidden.has(verb) || !/^[A-Z]/.test(verb))) {
       const { logger } = this.parts;
       logger.warning(`non-SMTP command from ${this.client}: ${printable(text).slice(0, 100)}`);
@@ -332,7 +261,7 @@ export class PosternConnection extends SMTPConnection {
 
   /** A command that was counted as done has failed after all. */
   noteFailure(name: string): void {
-    this.#done.set(name, Math.max(0, (this.#done.get(name) ?? 0) - 1));
+    this.#counts.failed(name);
   }
 
   /** A body is complete: what follows is the server's work, ended by `finish`. */
@@ -453,7 +382,7 @@ export class PosternConnection extends SMTPConnection {
 
   #bareNewline(): void {
     const { config } = this.parts;
-    if (config.smtpd_forbid_bare_newline !== 'reject' || this.maySendBareNewline) return;
+    if (config.smtpd_forbid_bare_newline !== 'reject' || this.standing.maySendBareNewline) return;
     this.refuseBareNewline(this.#lastCommand);
   }
 
@@ -605,26 +534,10 @@ export class PosternConnection extends SMTPConnection {
     }
     this.dropTransaction();
     if (this.parts.config.smtpd_client_connection_count_limit > 0)
-      void this.countEvent('disconnect');
-    this.parts.logger.info(`disconnect from ${this.client}${this.#statistics()}`);
-  }
-
-  #statistics(): string {
-    let total = 0;
-    let good = 0;
-    const names = [...this.#tried.keys()].sort((a, b) => rank(a) - rank(b));
-    const words = names.map((name) => {
-      const tried = this.#tried.get(name) ?? 0;
-      const done = this.#done.get(name) ?? 0;
-      total += tried;
-      good += done;
-      return ` ${name}=${done === tried ? done : `${done}/${tried}`}`;
-    });
-    return `${words.join('')} commands=${good === total ? good : `${good}/${total}`}`;
+      void countEvent(this, 'disconnect');
+    this.parts.logger.info(`disconnect from ${this.client}${this.#counts.summary()}`);
   }
 }
-
-const rank = (name: string): number => COMMAND_ORDER.get(name) ?? 99;
 
 const cipherBits = (name: string): number =>
   /128/.test(name) ? 128 : /256|CHACHA20/i.test(name) ? 256 : 128;

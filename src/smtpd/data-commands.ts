@@ -68,7 +68,7 @@ async function receive(c: PosternConnection, transaction: Transaction): Promise<
 }
 
 function bareNewlineMode(c: PosternConnection): BareNewline {
-  if (c.maySendBareNewline) return 'no';
+  if (c.standing.maySendBareNewline) return 'no';
   const mode = c.parts.config.smtpd_forbid_bare_newline.toLowerCase();
   switch (mode) {
     case 'no':

@@ -3,6 +3,7 @@ import { printable } from '../log/maillog.ts';
 import { type Reply, reply } from '../mail/reply.ts';
 import { type PathFault, parsePathCommand } from '../mail/smtp-grammar.ts';
 import type { Effect } from '../restrict/facts.ts';
+import { rateRefusal } from './admission.ts';
 import type { PosternConnection } from './connection.ts';
 import { storeReply } from './receive.ts';
 import {
@@ -66,7 +67,8 @@ export async function runMail(c: PosternConnection, rest: string): Promise<void>
     refuse(c, 'MAIL', storeReply(space.error));
     return;
   }
-  const tooOften = await c.rateRefusal(
+  const tooOften = await rateRefusal(
+    c,
     'message',
     config.smtpd_client_message_rate_limit,
     'Message delivery request rate',
@@ -140,7 +142,8 @@ async function judge(
   given: string,
 ): Promise<Reply | undefined> {
   const { config, restrictions, policy, logger } = c.parts;
-  const tooOften = await c.rateRefusal(
+  const tooOften = await rateRefusal(
+    c,
     'recipient',
     config.smtpd_client_recipient_rate_limit,
     'Recipient address rate',

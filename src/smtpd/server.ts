@@ -127,7 +127,7 @@ export class PosternServer extends SMTPServer {
       ...(config.disable_vrfy_command ? [] : ['VRFY']),
       ...(tlsLevel !== 'none' && this.hasKeys && !connection.secure ? ['STARTTLS'] : []),
       ...(announcesAuth(connection) ? ['AUTH PLAIN LOGIN'] : []),
-      ...(connection.mayXclient
+      ...(connection.standing.mayXclient
         ? ['XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT LOGIN DESTADDR DESTPORT']
         : []),
       'ENHANCEDSTATUSCODES',

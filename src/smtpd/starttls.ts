@@ -5,6 +5,7 @@
  * @see RFC 3207
  */
 import { reply } from '../mail/reply.ts';
+import { rateRefusal } from './admission.ts';
 import type { PosternConnection } from './connection.ts';
 
 export async function runStarttls(c: PosternConnection, rest: string): Promise<void> {
@@ -25,7 +26,8 @@ export async function runStarttls(c: PosternConnection, rest: string): Promise<v
     c.send_(reply(454, '4.7.0', 'TLS not available due to local problem'));
     return;
   }
-  const tooOften = await c.rateRefusal(
+  const tooOften = await rateRefusal(
+    c,
     'newtls',
     config.smtpd_client_new_tls_session_rate_limit,
     'New TLS session rate',

@@ -24,7 +24,7 @@ type Change = {
 const UNKNOWN: ReadonlySet<string> = new Set(['[UNAVAILABLE]', '[TEMPUNAVAIL]']);
 
 export function runXclient(c: PosternConnection, rest: string): void {
-  if (!c.mayXclient) {
+  if (!c.standing.mayXclient) {
     c.send_(reply(550, '5.7.0', 'Error: insufficient authorization'));
     return;
   }

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Outcome, runLedger } from '../support/ledger.ts';
 
-const MESSAGES = Number(process.env['LEDGER_MESSAGES'] ?? 3_000);
+const MESSAGES = Number(process.env['LEDGER_MESSAGES'] ?? 1_000);
 const SEED = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
 /** Deliveries that one kill may interrupt: smtp_destination_concurrency_limit. */
 const IN_FLIGHT = 20;
@@ -34,7 +34,8 @@ test('nothing accepted is lost while processes are killed', { timeout: 900_000 }
   assert.deepEqual(outcome.lost, []);
   assert.deepEqual(outcome.corrupt, []);
   assert.deepEqual(outcome.ghosts, []);
-  assert.ok(outcome.tally.accepted.length >= MESSAGES * 0.9, 'most messages were accepted');
+  assert.equal(outcome.tally.accepted.length + outcome.tally.unknown.length, MESSAGES);
+  assert.ok(outcome.tally.accepted.length > MESSAGES / 2, 'most messages were accepted');
   const kills = Object.values(outcome.kills).reduce((sum, count) => sum + count, 0);
   assert.ok(kills > 3, 'something was killed');
   assert.ok(

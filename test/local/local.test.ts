@@ -140,7 +140,7 @@ test('an unknown user bounces, reserved names do not, luser_relay catches', asyn
 });
 
 test('an alias delivers what is local and hands back the rest', async () => {
-  const { home, deliver } = site('team = joe, far@example.com, joe@mail.example.org');
+  const { home, deliver } = site('{ team = joe, far@example.com, joe@mail.example.org }');
   const report = await deliver('team');
   assert.equal(report.outcomes[0]?.kind, 'sent');
   assert.equal(mails(home).length, 1);
@@ -157,7 +157,7 @@ test('an alias delivers what is local and hands back the rest', async () => {
 });
 
 test('an alias of itself is the mailbox; aliases that go round end', async () => {
-  const { home, deliver } = site('joe = joe');
+  const { home, deliver } = site('{ joe = joe }');
   assert.equal(verdict(await deliver('joe')), 'sent 2.0.0 delivered to maildir');
   assert.equal(mails(home).length, 1);
   assert.equal(verdict(await site('{ a = b }, { b = a }').deliver('a')).split(' ')[0], 'bounced');
@@ -221,10 +221,10 @@ test('files: an alias writes with default_privs, a forward with the rights of it
   assert.equal(verdict(await deliver('joe')), `sent 2.0.0 delivered to file: ${home}/archive`);
   assert.equal(statSync(`${home}/archive`).uid, UID);
   assert.equal(
-    verdict(await site('sink = /dev/null').deliver('sink')),
+    verdict(await site('{ sink = /dev/null }').deliver('sink')),
     'sent 2.0.0 delivered to file: /dev/null',
   );
-  const restricted = site('sink = /dev/null', { allow_mail_to_files: 'forward' });
+  const restricted = site('{ sink = /dev/null }', { allow_mail_to_files: 'forward' });
   assert.equal(
     verdict(await restricted.deliver('sink')),
     'bounced 5.7.1 mail to file is restricted',
@@ -235,13 +235,13 @@ test('a list of :include: is submitted again', async () => {
   const list = join(root, 'list');
   writeFileSync(list, '# members\njoe\n"a b"@example.com\n');
   chmodSync(list, 0o644);
-  const report = await site(`l = :include:${list}`).deliver('l');
+  const report = await site(`{ l = :include:${list} }`).deliver('l');
   assert.deepEqual(
     report.forwards?.[0]?.recipients.map(({ address }) => address),
     ['joe@mail.example.org', 'a b@example.com'],
   );
   chmodSync(list, 0o666);
-  assert.equal((await site(`l = :include:${list}`).deliver('l')).outcomes[0]?.dsn.status, '4.3.5');
+  assert.equal((await site(`{ l = :include:${list} }`).deliver('l')).outcomes[0]?.dsn.status, '4.3.5');
 });
 
 const EXITS: readonly [string, string][] = [
