@@ -241,7 +241,10 @@ test('a list of :include: is submitted again', async () => {
     ['joe@mail.example.org', 'a b@example.com'],
   );
   chmodSync(list, 0o666);
-  assert.equal((await site(`{ l = :include:${list} }`).deliver('l')).outcomes[0]?.dsn.status, '4.3.5');
+  assert.equal(
+    (await site(`{ l = :include:${list} }`).deliver('l')).outcomes[0]?.dsn.status,
+    '4.3.5',
+  );
 });
 
 const EXITS: readonly [string, string][] = [

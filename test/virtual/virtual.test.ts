@@ -25,8 +25,7 @@ chmodSync(root, 0o755);
 after(() => rmSync(root, { recursive: true, force: true }));
 const IS_ROOT = process.getuid?.() === 0;
 const SILENT = { info() {}, warning() {}, error() {}, fatal() {}, panic() {}, flush() {} };
-const MAPS =
-  'joe@v.example=joe/, ann@v.example=sub/ann, up@v.example=a/../../x, @all.example=all/';
+const MAPS = 'joe@v.example=joe/, ann@v.example=sub/ann, up@v.example=a/../../x, @all.example=all/';
 let count = 0;
 
 async function deliver(
