@@ -33,7 +33,7 @@ export type AgentParts = {
 };
 
 export type Agent = {
-  /** Take no more work; resolves when what is under way has been reported. */
+  /** Take no more work; resolves when what is under way has been reported and sent. */
   readonly drain: () => Promise<void>;
 };
 
@@ -43,21 +43,22 @@ export function runAgent(socket: Socket, parts: AgentParts): Agent {
   let isEnding = false;
   let isOpen = true;
   let idleTimer: NodeJS.Timeout | undefined;
-  const waiting: (() => void)[] = [];
+  let drained: (() => void) | undefined;
 
-  const end = (): void => {
+  /** Once, with nothing under way. What was reported leaves the process first. */
+  const end = (then: () => void): void => {
     if (isEnding) return;
     isEnding = true;
     clearTimeout(idleTimer);
-    channel.end();
-    parts.onEnd();
+    if (isOpen) socket.end(then);
+    else then();
   };
   const idle = (): void => {
     if (underWay > 0) return;
-    for (const done of waiting.splice(0)) done();
-    if (!isOpen) return end();
+    if (drained) return end(drained);
+    if (!isOpen) return end(parts.onEnd);
     clearTimeout(idleTimer);
-    idleTimer = setTimeout(end, parts.maxIdleMs);
+    idleTimer = setTimeout(() => end(parts.onEnd), parts.maxIdleMs);
   };
   const work = async (seq: number, request: DeliveryRequest): Promise<void> => {
     underWay += 1;
@@ -84,7 +85,7 @@ export function runAgent(socket: Socket, parts: AgentParts): Agent {
     onMessage: (message) => {
       if (isKind(message, 'deliver')) {
         // A rejection is a broken invariant: it reaches the process skeleton.
-        if (!isEnding) void work(message.seq, message.request);
+        if (!isEnding && !drained) void work(message.seq, message.request);
       } else if (isKind(message, 'body')) readers.get(message.seq)?.end(message.fault);
     },
     onBytes: (seq, bytes) => readers.get(seq)?.add(bytes),
@@ -99,10 +100,12 @@ export function runAgent(socket: Socket, parts: AgentParts): Agent {
   channel.send({ kind: 'agent', transport: parts.transport, slots: parts.slots });
   idle();
   return {
-    drain: () => {
-      if (underWay === 0) return Promise.resolve();
-      return new Promise((resolve) => waiting.push(resolve));
-    },
+    drain: () =>
+      new Promise((resolve) => {
+        if (isEnding) return resolve();
+        drained = resolve;
+        idle();
+      }),
   };
 }
 

@@ -12,8 +12,12 @@ import type { AgentBody } from './body.ts';
 export type CopyOptions = {
   /** Lines with LF, in order; empty for none. */
   readonly prepend: string;
-  /** mbox: quote `From ` at the start of a line, end with an empty line. */
-  readonly isMbox: boolean;
+  /** mbox: quote `From ` at the start of a line. */
+  readonly quotesFrom?: boolean;
+  /** End with an empty line. */
+  readonly endsBlank?: boolean;
+  /** Double a dot at the start of a line. */
+  readonly stuffsDots?: boolean;
   /** Line end to write; default LF. */
   readonly eol?: string;
 };
@@ -30,7 +34,7 @@ export async function* copyMessage(
     yield Buffer.concat([head, Buffer.from(text, 'latin1')]);
     return;
   }
-  yield head;
+  if (head.length > 0) yield head;
   for await (const chunk of body.chunks) {
     const text = turn.add(chunk);
     if (text !== '') yield Buffer.from(text, 'latin1');
@@ -42,16 +46,21 @@ export async function* copyMessage(
 type Turner = { readonly add: (chunk: Buffer) => string; readonly end: () => string };
 
 /** Text in latin1: one character a byte. */
-function lineTurner({ isMbox, eol = '\n' }: CopyOptions): Turner {
+function lineTurner(options: CopyOptions): Turner {
+  const { quotesFrom = false, endsBlank = false, stuffsDots = false, eol = '\n' } = options;
   let held = '';
   let last = '\n';
   const out = (text: string): string => {
     if (text === '') return '';
     const lines = text.replaceAll('\r\n', '\n');
     let result = lines;
-    if (isMbox) {
+    if (quotesFrom) {
       result = lines.replaceAll('\nFrom ', '\n>From ');
       if (last === '\n' && result.startsWith('From ')) result = `>${result}`;
+    }
+    if (stuffsDots) {
+      result = result.replaceAll('\n.', '\n..');
+      if (last === '\n' && result.startsWith('.')) result = `.${result}`;
     }
     last = lines[lines.length - 1] ?? last;
     return eol === '\n' ? result : result.replaceAll('\n', eol);
@@ -59,23 +68,23 @@ function lineTurner({ isMbox, eol = '\n' }: CopyOptions): Turner {
   return {
     add: (chunk) => {
       const text = held + chunk.latin1Slice();
-      const keep = text.length - heldLength(text, isMbox && last === '\n');
+      const keep = text.length - heldLength(text, quotesFrom && last === '\n', quotesFrom);
       held = text.slice(keep);
       return out(text.slice(0, keep));
     },
     end: () => {
       const text = out(held);
       held = '';
-      if (!isMbox) return text;
+      if (!endsBlank) return text;
       return `${text}${last === '\n' ? '' : eol}${eol}`;
     },
   };
 }
 
 /** What must wait for the next piece: half a CRLF, half a `From ` at the start of a line. */
-function heldLength(text: string, isAtLineStart: boolean): number {
+function heldLength(text: string, isAtLineStart: boolean, quotesFrom: boolean): number {
   const lineStart = text.lastIndexOf('\n') + 1;
-  if (lineStart > 0 || isAtLineStart) {
+  if (quotesFrom && (lineStart > 0 || isAtLineStart)) {
     const tail = text.slice(lineStart);
     if (tail.length < 5 && 'From '.startsWith(tail)) return tail.length;
   }

@@ -115,7 +115,7 @@ async function writeAll(
   { fields, body, sizeLimit }: MaildirRequest,
 ): Promise<void> {
   let size = 0;
-  for await (const piece of copyMessage(body, { prepend: deliveryFields(fields), isMbox: false })) {
+  for await (const piece of copyMessage(body, { prepend: deliveryFields(fields) })) {
     size += piece.length;
     if (sizeLimit > 0 && size > sizeLimit) throw tooLarge();
     await writePiece(file, piece);

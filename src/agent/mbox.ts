@@ -76,9 +76,10 @@ async function append(request: MboxRequest): Promise<void> {
   try {
     const { size } = await file.stat();
     const prepend = fromLine(fields.sender, nowMs) + deliveryFields(fields);
+    const options = { prepend, quotesFrom: true, endsBlank: true };
     try {
       let total = size;
-      for await (const piece of copyMessage(request.body, { prepend, isMbox: true })) {
+      for await (const piece of copyMessage(request.body, options)) {
         total += piece.length;
         if (request.sizeLimit > 0 && total > request.sizeLimit) throw tooLarge();
         await writePiece(file, piece);

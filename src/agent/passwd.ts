@@ -52,3 +52,12 @@ export function accountOfUid(
     throw error;
   }
 }
+
+/** The id of a group by name; undefined when there is none. */
+export function findGroup(name: string, file = '/etc/group'): number | undefined {
+  for (const line of readFileSync(file, 'utf8').split('\n')) {
+    const [group, , gid] = line.split(':');
+    if (group === name && gid) return Number(gid);
+  }
+  return undefined;
+}

@@ -44,7 +44,7 @@ export async function deliverCommand(
       shown: command,
       environment: environmentOf(job, name, user),
       identity: user.identity,
-      input: copyMessage(body.value, { prepend, isMbox: false }),
+      input: copyMessage(body.value, { prepend }),
       timeLimitMs: config.command_time_limit * 1000,
     });
     return result.status === '2.0.0' ? dsn('2.0.0', `delivered to command: ${command}`) : result;

@@ -5,7 +5,7 @@ import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { type AgentParts, runAgent } from '../../src/agent/agent.ts';
+import { type Agent, type AgentParts, runAgent } from '../../src/agent/agent.ts';
 import { BodyFault } from '../../src/agent/body.ts';
 import { type Channel, openChannel } from '../../src/ipc/channel.ts';
 import type { FromQmgr, ToQmgr } from '../../src/ipc/protocol.ts';
@@ -21,6 +21,7 @@ type Peer = {
   readonly got: ToQmgr[];
   readonly next: (kind: string) => Promise<ToQmgr>;
   readonly ended: Promise<void>;
+  readonly agent: Agent;
 };
 
 async function pair(deliver: AgentParts['deliver'], maxIdleMs = 60_000): Promise<Peer> {
@@ -41,7 +42,7 @@ async function pair(deliver: AgentParts['deliver'], maxIdleMs = 60_000): Promise
   });
   await new Promise<void>((resolve) => server.listen(path, resolve));
   const ended = Promise.withResolvers<void>();
-  runAgent(connect(path), {
+  const agent = runAgent(connect(path), {
     transport: 'local',
     slots: 1,
     maxIdleMs,
@@ -52,6 +53,7 @@ async function pair(deliver: AgentParts['deliver'], maxIdleMs = 60_000): Promise
   return {
     channel: await accepted.promise,
     got,
+    agent,
     ended: ended.promise,
     next: (kind) =>
       new Promise((resolve) => {
@@ -72,13 +74,13 @@ const outcome = (reason: string) => ({
 const reasonOf = (message: ToQmgr) =>
   message.kind === 'report' ? message.report.outcomes[0]?.dsn.reason : undefined;
 
-test('hello, slots, a small body asked for once, a report, and an end when idle', async () => {
+test('hello, slots, a small body asked for once, a report', async () => {
   const peer = await pair(async (_request, openBody) => {
     const first = await openBody();
     const second = await openBody();
     assert.ok(first.ok && second.ok);
     return outcome(`${first.value.bytes}${second.value.bytes}`);
-  }, 20);
+  });
   await peer.next('agent');
   peer.channel.send({ kind: 'deliver', seq: 7, request: request(4) });
   await peer.next('body-wanted');
@@ -86,11 +88,35 @@ test('hello, slots, a small body asked for once, a report, and an end when idle'
   peer.channel.sendBytes(7, Buffer.from('cd'));
   peer.channel.send({ kind: 'body', seq: 7, last: true });
   assert.equal(reasonOf(await peer.next('report')), 'abcdabcd');
+  peer.channel.socket.destroy();
   await peer.ended;
   assert.deepEqual(
     peer.got.map(({ kind }) => kind),
     ['hello', 'agent', 'body-wanted', 'report'],
   );
+});
+
+test('a drained agent finishes and reports what it has, and takes no more', async () => {
+  const gate = Promise.withResolvers<void>();
+  let begun = 0;
+  const peer = await pair(async () => {
+    begun += 1;
+    await gate.promise;
+    return outcome('done');
+  });
+  peer.channel.send({ kind: 'deliver', seq: 1, request: request(0) });
+  while (begun === 0) await new Promise(setImmediate);
+  const drained = peer.agent.drain();
+  peer.channel.send({ kind: 'deliver', seq: 2, request: request(0) });
+  gate.resolve();
+  await drained;
+  assert.equal(reasonOf(await peer.next('report')), 'done');
+  assert.equal(begun, 1);
+});
+
+test('an agent without work ends', async () => {
+  const peer = await pair(async () => outcome('never'), 5);
+  await peer.ended;
 });
 
 test('a large body streams; a second delivery of it asks again', async () => {
