@@ -54,8 +54,9 @@ test('an index is shared, versioned, and never lies beside the text', async (t) 
 });
 
 test('without a writable data directory the table stays in memory, with one warning', async (t) => {
-  const context = { ...bench(t), dataDirectory: '/proc/nowhere' };
-  const path = context.file('map', 'a 1\n');
+  const base = bench(t);
+  const path = base.file('map', 'a 1\n');
+  const context = { ...base, dataDirectory: path };
   const map = compiledTable('hash', path, context, Date.now, 0);
   assert.ok(map.ok);
   assert.equal(await ask(map.value, 'a'), '1');

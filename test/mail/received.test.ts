@@ -67,7 +67,7 @@ test('pickupReceivedField() names the user id', () => {
   const { myhostname, mail_name, queueId } = FACTS;
   assert.equal(
     pickupReceivedField({ myhostname, mail_name, queueId, uid: 1000, atMs: AT_MS }),
-    'Received: by mail.example.org (Postern, from userid 1000)\r\n' + `\tid 4ABC; ${DATE}\r\n`,
+    `Received: by mail.example.org (Postern, from userid 1000)\r\n\tid 4ABC; ${DATE}\r\n`,
   );
 });
 

@@ -58,7 +58,8 @@ export function buildIndex(
   const path = indexPath(dataDirectory, textPath, version);
   const draft = `${path}.${process.pid}.tmp`;
   try {
-    mkdirSync(join(dataDirectory, 'maps'), { recursive: true, mode: 0o755 });
+    makeDirectory(dataDirectory);
+    makeDirectory(join(dataDirectory, 'maps'));
     const db: Database<string, string> = open({ ...OPTIONS, path: draft });
     db.transactionSync(() => {
       for (const [key, value] of entries) {
@@ -68,12 +69,11 @@ export function buildIndex(
     void db.close();
     syncFile(draft);
     renameSync(draft, path);
-    rmSync(`${draft}-lock`, { force: true });
+    removeDraft(draft);
     removeOlder(dataDirectory, textPath, path);
     return ok(path);
   } catch (error) {
-    rmSync(draft, { force: true });
-    rmSync(`${draft}-lock`, { force: true });
+    removeDraft(draft);
     return err(error instanceof Error ? error.message : String(error));
   }
 }
@@ -85,6 +85,21 @@ const prefixOf = (textPath: string): string =>
 
 const indexPath = (dataDirectory: string, textPath: string, version: string): string =>
   join(dataDirectory, 'maps', `${prefixOf(textPath)}-${version}`);
+
+/** One level only: Node's recursive form never returns below /proc. */
+function makeDirectory(path: string): void {
+  try {
+    if (!existsSync(path)) mkdirSync(path, { mode: 0o755 });
+  } catch (error) {
+    // Another process was faster.
+    if (!existsSync(path)) throw error;
+  }
+}
+
+/** The draft and the lock file beside it, as far as they exist. */
+function removeDraft(draft: string): void {
+  for (const path of [draft, `${draft}-lock`]) if (existsSync(path)) rmSync(path, { force: true });
+}
 
 function syncFile(path: string): void {
   const fd = openSync(path, 'r');
