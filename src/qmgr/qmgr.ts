@@ -350,7 +350,7 @@ export function openQmgr(parts: QmgrParts): Qmgr {
     scanTimer = setTimeout(
       () => void scan(),
       Math.min(2 ** 31 - 1, Math.max(50, atMs - parts.nowMs())),
-    );
+    ).unref();
   };
 
   const scan = async (): Promise<void> => {

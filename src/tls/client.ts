@@ -2,7 +2,8 @@
  * The TLS of the SMTP client: levels, options for node:tls, and which names a certificate must bear.
  *
  * Below `verify` the certificate is not looked at: opportunistic TLS hides mail from listeners and
- * proves nothing. `verify` and `secure` differ in the names they accept; `dane` and `dane-only`
+ * proves nothing. At `fingerprint` the authority does not count, so node:tls does not call
+ * checkServerIdentity when it is unknown: the caller calls it after the handshake. `verify` and `secure` differ in the names they accept; `dane` and `dane-only`
  * belong to a later version and are refused by name.
  *
  * @see postconf(5) smtp_tls_security_level, TLS_README "Security levels"
@@ -66,6 +67,9 @@ export function openClientTls(config: Config, level: ClientLevel): Result<Client
     ? parseProtocols('smtp_tls_mandatory_protocols', config.smtp_tls_mandatory_protocols)
     : parseProtocols('smtp_tls_protocols', config.smtp_tls_protocols);
   if (!protocols.ok) return protocols;
+  if (level === 'fingerprint' && config.smtp_tls_fingerprint_digest !== 'sha256') {
+    return err('smtp_tls_fingerprint_digest: only sha256 is possible');
+  }
   const authorities = readAuthorities(config);
   if (!authorities.ok) return authorities;
   const { minVersion, maxVersion, secureOptions } = protocols.value;

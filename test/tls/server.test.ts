@@ -1,9 +1,15 @@
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { after, test } from 'node:test';
-import { type ConnectionOptions, connect, createServer, type TLSSocket } from 'node:tls';
-import { openClientTls } from '../../src/tls/client.ts';
+import {
+  type ConnectionOptions,
+  connect,
+  createServer,
+  type PeerCertificate,
+  type TLSSocket,
+} from 'node:tls';
+import { identityFault, openClientTls, parseClientLevel } from '../../src/tls/client.ts';
 import { serverContext, serverTlsOptions } from '../../src/tls/server.ts';
 import { testCertificate } from '../support/certs.ts';
 import { testConfig } from '../support/config.ts';
@@ -26,8 +32,17 @@ async function serve(settings: Record<string, string>, service = 'smtp') {
     socket.end('hello');
   });
   server.on('tlsClientError', () => undefined);
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  const stop = (): void => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  };
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return { server, port: (server.address() as AddressInfo).port };
+  return { server, stop, port: (server.address() as AddressInfo).port };
 }
 
 type Outcome = {
@@ -67,11 +82,11 @@ async function dial(port: number, options: ConnectionOptions = {}): Promise<Outc
 }
 
 test('a client that knows the authority connects with TLS 1.3', async () => {
-  const { server, port } = await serve({ smtpd_tls_security_level: 'may' });
+  const { stop, port } = await serve({ smtpd_tls_security_level: 'may' });
   const outcome = await dial(port);
   assert.ok(typeof outcome === 'object');
   assert.equal(outcome.protocol, 'TLSv1.3');
-  server.close();
+  stop();
 });
 
 test('TLS 1.1 is refused unless asked for', async () => {
@@ -82,16 +97,16 @@ test('TLS 1.1 is refused unless asked for', async () => {
   };
   const strict = await serve({ smtpd_tls_security_level: 'may' });
   assert.equal(typeof (await dial(strict.port, old)), 'string');
-  strict.server.close();
+  strict.stop();
   const lenient = await serve({ smtpd_tls_security_level: 'may', smtpd_tls_protocols: '>=TLSv1' });
   const outcome = await dial(lenient.port, old);
   assert.ok(typeof outcome === 'object', String(outcome));
   assert.equal(outcome.protocol, 'TLSv1.1');
-  lenient.server.close();
+  lenient.stop();
 });
 
 test('HTTP over ALPN ends the handshake; other offers get their first choice', async () => {
-  const { server, port } = await serve({ smtpd_tls_security_level: 'may' });
+  const { stop, port } = await serve({ smtpd_tls_security_level: 'may' });
   assert.match(
     String(await dial(port, { ALPNProtocols: ['h2', 'http/1.1'] })),
     /ALPN|ALERT|ECONNRESET/,
@@ -103,7 +118,7 @@ test('HTTP over ALPN ends the handshake; other offers get their first choice', a
   const outcome = await dial(port, { ALPNProtocols: ['smtp'] });
   assert.ok(typeof outcome === 'object');
   assert.equal(outcome.alpn, 'smtp');
-  server.close();
+  stop();
 });
 
 test('a ticket resumes in another process of the service and in no other service', async () => {
@@ -118,11 +133,11 @@ test('a ticket resumes in another process of the service and in no other service
   assert.equal(typeof same === 'object' && same.reused, true);
   const foreign = await dial(other.port, { session: first.session });
   assert.equal(typeof foreign === 'object' && foreign.reused, false);
-  for (const { server } of [one, two, other]) server.close();
+  for (const { stop } of [one, two, other]) stop();
 });
 
 test('renegotiation is off', async () => {
-  const { server, port } = await serve({ smtpd_tls_security_level: 'may' });
+  const { server, stop, port } = await serve({ smtpd_tls_security_level: 'may' });
   server.removeAllListeners('secureConnection');
   server.on('secureConnection', (socket) => socket.on('error', () => undefined).resume());
   const refused = await new Promise<boolean>((resolve) => {
@@ -143,7 +158,7 @@ test('renegotiation is off', async () => {
     socket.on('close', () => resolve(true));
   });
   assert.equal(refused, true);
-  server.close();
+  stop();
 });
 
 test('mandatory TLS takes the mandatory settings; a broken context is an error as a value', () => {
@@ -157,7 +172,7 @@ test('mandatory TLS takes the mandatory settings; a broken context is an error a
 });
 
 test('the client: secure and verify check name and authority, encrypt and may neither', async () => {
-  const { server, port } = await serve({ smtpd_tls_security_level: 'may' });
+  const { stop, port } = await serve({ smtpd_tls_security_level: 'may' });
   const host = (nexthop: string, name = nexthop) => ({ nexthop, host: name });
   const cases = [
     ['secure', host('mail.example.org'), made.caFile, true],
@@ -169,7 +184,6 @@ test('the client: secure and verify check name and authority, encrypt and may ne
     ['verify', host('mail.example.org'), '', false],
     ['encrypt', host('evil.example'), '', true],
     ['may', host('evil.example'), '', true],
-    ['fingerprint', host('evil.example'), '', true],
   ] as const;
   for (const [level, target, smtp_tls_CAfile, isAccepted] of cases) {
     const client = openClientTls(testConfig({ smtp_tls_CAfile }), level);
@@ -185,5 +199,32 @@ test('the client: secure and verify check name and authority, encrypt and may ne
       `${level} ${JSON.stringify(target)}: ${JSON.stringify(outcome)}`,
     );
   }
-  server.close();
+  stop();
+});
+
+test('levels that are not there are refused by name: they must not become weaker ones', () => {
+  for (const level of ['dane', 'dane-only', 'half-dane']) {
+    const parsed = parseClientLevel('smtp_tls_security_level', level);
+    assert.match(parsed.ok ? '' : parsed.error, /not implemented in this version/);
+  }
+  const parsed = parseClientLevel('smtp_tls_security_level', 'strong');
+  assert.match(
+    parsed.ok ? '' : parsed.error,
+    /use none, may, encrypt, fingerprint, verify or secure/,
+  );
+});
+
+test('fingerprint: only a listed certificate passes', () => {
+  const certificate = { fingerprint256: 'AA:BB' } as PeerCertificate;
+  const target = { nexthop: 'x', host: 'x' };
+  const fault = (smtp_tls_fingerprint_cert_match: string) =>
+    identityFault(
+      testConfig({ smtp_tls_fingerprint_cert_match }),
+      'fingerprint',
+      target,
+      certificate,
+    );
+  assert.equal(fault('cc:dd, aa:bb'), undefined);
+  assert.ok(fault('cc:dd') instanceof Error);
+  assert.ok(fault('') instanceof Error);
 });
