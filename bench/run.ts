@@ -105,7 +105,7 @@ async function measure(
   const sinkPort = await freePort();
   const sink = spawn(
     findProgram('smtp-sink') ?? 'smtp-sink',
-    ['-M', String(messages + 20), '-m', '500', `127.0.0.1:${sinkPort}`, '500'],
+    ['-u', 'nobody', '-M', String(messages + 20), '-m', '500', `127.0.0.1:${sinkPort}`, '500'],
     { stdio: 'ignore' },
   );
   await until('the sink listens', () => isListening(sinkPort));

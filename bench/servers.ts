@@ -3,7 +3,7 @@
  * and AUTH on another, everything off-site goes to one sink. Both sync each message before 250.
  */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeHash } from '../src/auth/hash.ts';
 import {
@@ -12,6 +12,7 @@ import {
   removeDirectory,
   startPostern,
   startPostfix,
+  until,
 } from '../test/support/instance.ts';
 
 export type AuthKind = 'cheap' | 'argon2id';
@@ -173,7 +174,9 @@ service auth {
 }
 `,
   );
-  execFileSync('dovecot', ['-c', config]);
-  const pid = Number(readFileSync(join(directory, 'base/master.pid'), 'utf8'));
+  execFileSync('dovecot', ['-c', config], { stdio: 'ignore' });
+  const pidFile = join(directory, 'base/master.pid');
+  await until('Dovecot runs', () => existsSync(pidFile));
+  const pid = Number(readFileSync(pidFile, 'utf8'));
   return { socket: join(directory, 'auth'), pid, stop: () => void process.kill(pid, 'SIGTERM') };
 }

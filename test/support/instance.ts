@@ -22,6 +22,7 @@ import { findProgram } from './programs.ts';
 
 export const ROOT = join(import.meta.dirname, '../..');
 const POLL_MS = 25;
+const DAEMON_GRACE_MS = 2_000;
 const runFile = promisify(execFile);
 
 export type Output = { readonly code: number; readonly stdout: string; readonly stderr: string };
@@ -75,7 +76,15 @@ export async function runProgram(
   child.stdin?.on('error', () => undefined);
   child.stdin?.end(options.input ?? '');
   const code = await new Promise<number>((resolve) => {
-    child.once('close', (status) => resolve(status ?? 128));
+    let grace: NodeJS.Timeout | undefined;
+    child.once('close', (status) => {
+      clearTimeout(grace);
+      resolve(status ?? 128);
+    });
+    // A daemon that it started may keep the pipes open for ever.
+    child.once('exit', (status) => {
+      grace = setTimeout(() => resolve(status ?? 128), DAEMON_GRACE_MS);
+    });
     child.once('error', () => resolve(127));
   });
   return { code, stdout, stderr };
