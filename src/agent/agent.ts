@@ -1,5 +1,6 @@
 /**
- * The skeleton of an agent that never opens the queue: local, virtual, pipe.
+ * The agent's side of private/qmgr: smtp, which reads bodies itself, and local, virtual and pipe,
+ * which never open the queue and ask for them here.
  *
  *   agent -- hello, agent {transport, slots} --> qmgr
  *   agent <-- deliver {seq, request} ----------- qmgr

@@ -18,10 +18,3 @@ export function serveAgent(context: ServiceContext, deliver: AgentParts['deliver
   });
   context.onDrain(() => agent.drain());
 }
-
-/** The configuration is wrong: say so to the log and to master, and end. */
-export function failService(context: ServiceContext, text: string): never {
-  context.logger.fatal(text);
-  context.sendMaster({ kind: 'failed', text });
-  return context.exit(78);
-}

@@ -20,6 +20,7 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { err, ok, type Result } from '../util/result.ts';
+import { syncPath } from '../util/sync-path.ts';
 import { canonicalName } from './passwd-file.ts';
 
 const NEW_FILE_MODE = 0o640;
@@ -93,7 +94,7 @@ export function writePasswdFile(
       closeSync(descriptor);
     }
     renameSync(lock, target);
-    syncDirectory(dirname(target));
+    syncPath(dirname(target));
     return ok(undefined);
   } catch (error) {
     if (fresh !== '') rmSync(fresh, { force: true });
@@ -101,15 +102,6 @@ export function writePasswdFile(
       return err(`${file}.lock exists: another edit is under way, or remove that file`);
     }
     return err(`cannot write ${file}: ${messageOf(error)}`);
-  }
-}
-
-function syncDirectory(directory: string): void {
-  const descriptor = openSync(directory, 'r');
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
   }
 }
 

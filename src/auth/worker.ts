@@ -10,7 +10,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type ServiceContext, startService } from '../daemon/start.ts';
+import { failService, type ServiceContext, startService } from '../daemon/start.ts';
 import { openBackends } from './backends.ts';
 import { openCache } from './cache.ts';
 import { verifyHash } from './hash.ts';
@@ -24,9 +24,7 @@ function preparePassdb(context: ServiceContext): Promise<Passdb> {
   const { config, logger } = context;
   const backends = openBackends(config, logger);
   if (!backends.ok) {
-    logger.fatal(backends.error);
-    context.sendMaster({ kind: 'failed', text: backends.error });
-    return context.exit(78);
+    return failService(context, backends.error);
   }
   const nowMs = (): number => performance.now();
   const limits = {

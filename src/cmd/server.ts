@@ -5,15 +5,12 @@
  * is gone. `status` exits 0 when it runs.
  */
 import { spawn } from 'node:child_process';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadConfig } from '../conf/config.ts';
 import type { Config } from '../conf/params.ts';
 import { makeDirectories, queueRoot } from '../daemon/directories.ts';
 import { livePid } from '../daemon/pid-file.ts';
-import { openChannel } from '../ipc/channel.ts';
-import type { ToQmgr } from '../ipc/protocol.ts';
 import type { Io } from './main.ts';
 
 type Verb =
@@ -70,7 +67,7 @@ export async function server(verb: Verb, io: Io): Promise<number> {
       io.stdout(`postern: the Postern mail system is running: PID: ${pid}\n`);
       return 0;
     case 'flush':
-      return flush(config, io);
+      return (await import('./postqueue.ts')).postqueue(['-f'], io);
     case 'logrotate':
       return pid === undefined ? notRunning() : rotate(config, io);
     case 'set-permissions':
@@ -131,23 +128,6 @@ async function stop(pid: number, config: Config, io: Io): Promise<number> {
   }
   io.stderr(`postern: fatal: process ${pid} did not end; postern abort kills it\n`);
   return 1;
-}
-
-/** Ask qmgr for an attempt at all deferred mail. */
-export function flush(config: Config, io: Io): Promise<number> {
-  process.chdir(queueRoot(config));
-  return new Promise((resolve) => {
-    const socket = connect({ path: 'public/qmgr' });
-    const channel = openChannel<ToQmgr>(socket, {
-      onMessage: () => channel.end(),
-      onClose: (error) => {
-        if (error)
-          io.stderr(`postern: fatal: mail system is down -- flush failed: ${error.message}\n`);
-        resolve(error ? 69 : 0);
-      },
-    });
-    socket.once('connect', () => channel.send({ kind: 'flush' }));
-  });
 }
 
 /** Name the log file after the time and let every process open a new one: each checks its inode. */

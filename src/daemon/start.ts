@@ -9,7 +9,7 @@
  */
 
 import { loadConfig } from '../conf/config.ts';
-import { type Config, PARAMS, type ParamName } from '../conf/params.ts';
+import type { Config } from '../conf/params.ts';
 import type { FromMaster, ToMaster } from '../ipc/protocol.ts';
 import type { Logger } from '../log/maillog.ts';
 import { openLog } from '../log/maillog.ts';
@@ -164,5 +164,9 @@ function serviceInfo(): ServiceInfo {
   return info;
 }
 
-/** Whether a name is a declared parameter: guards -o typos. */
-export const isParameter = (name: string): name is ParamName => Object.hasOwn(PARAMS, name);
+/** The service cannot run as configured: say so to the log and to master, and end. */
+export function failService(context: ServiceContext, text: string): never {
+  context.logger.fatal(text);
+  context.sendMaster({ kind: 'failed', text });
+  return context.exit(78);
+}

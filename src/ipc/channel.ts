@@ -6,6 +6,7 @@
  * `MAX_FRAME` or one that does not parse ends the connection: the peer is not ours.
  */
 import type { Socket } from 'node:net';
+import { drained } from '../util/drained.ts';
 
 export const MAX_FRAME = 16 * 1024 * 1024;
 const HEAD = 5;
@@ -86,18 +87,7 @@ export function openChannel<Out>(socket: Socket, events: ChannelEvents): Channel
       return write(0x42, number, bytes);
     },
     drained: () =>
-      new Promise((resolve) => {
-        if (!socket.writableNeedDrain || socket.destroyed) resolve();
-        else {
-          const done = (): void => {
-            socket.off('drain', done);
-            socket.off('close', done);
-            resolve();
-          };
-          socket.on('drain', done);
-          socket.on('close', done);
-        }
-      }),
+      !socket.writableNeedDrain || socket.destroyed ? Promise.resolve() : drained(socket),
     end: () => socket.end(),
   };
 }

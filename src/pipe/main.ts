@@ -1,8 +1,8 @@
 /** The pipe process: one command of master.cf, run as the user that its row names. */
 import { type Identity, isRoot } from '../agent/identity.ts';
 import { findGroup } from '../agent/passwd.ts';
-import { failService, serveAgent } from '../agent/service.ts';
-import { type ServiceContext, startService } from '../daemon/start.ts';
+import { serveAgent } from '../agent/service.ts';
+import { failService, type ServiceContext, startService } from '../daemon/start.ts';
 import { findAccount } from '../util/accounts.ts';
 import { deliverPipe, type PipeParts } from './pipe.ts';
 import { parsePipeArguments } from './settings.ts';

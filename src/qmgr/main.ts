@@ -7,7 +7,7 @@ import { makeReporter } from '../bounce/bounce.ts';
 import { type Cleanup, openCleanup } from '../cleanup/cleanup.ts';
 import { loadConfig } from '../conf/config.ts';
 import type { Config } from '../conf/params.ts';
-import { type ServiceContext, startService } from '../daemon/start.ts';
+import { failService, type ServiceContext, startService } from '../daemon/start.ts';
 import { lookupContext } from '../lookup/open.ts';
 import { AnvilCounters } from '../net/limits.ts';
 import { openPickup } from '../pickup/pickup.ts';
@@ -22,7 +22,7 @@ const MAINTAIN_MS = 60_000;
 type Prepared = { readonly resolver: Resolver; readonly cleanup: Cleanup };
 
 await startService<Prepared>('qmgr', {
-  prepare: async (context) => openTables(context, context.config) ?? fail(context, 'tables'),
+  prepare: async (context) => openTables(context, context.config) ?? failService(context, 'tables'),
   serve,
 });
 
@@ -37,10 +37,10 @@ async function serve(context: ServiceContext, prepared: Prepared): Promise<void>
     logger,
     create: true,
   });
-  if (!opened.ok) return fail(context, `queue: ${opened.error.reason}`);
+  if (!opened.ok) return failService(context, `queue: ${opened.error.reason}`);
   const store = opened.value;
   const recovered = await store.recover();
-  if (!recovered.ok) return fail(context, `queue: ${recovered.error.reason}`);
+  if (!recovered.ok) return failService(context, `queue: ${recovered.error.reason}`);
   const { entries, corrupt, orphans } = recovered.value;
   logger.info(
     `queue: ${entries} messages, ${corrupt} set aside, ${orphans} body files without a message removed`,
@@ -125,10 +125,4 @@ function listen(path: string, accept: (socket: Socket) => void): Promise<void> {
     server.once('error', reject);
     server.listen({ path }, resolve);
   });
-}
-
-function fail(context: ServiceContext, text: string): never {
-  context.logger.fatal(text);
-  context.sendMaster({ kind: 'failed', text });
-  return context.exit(78);
 }

@@ -3,7 +3,9 @@ import type { Config } from '../conf/params.ts';
 import type { Maps } from '../lookup/maps.ts';
 import type { Match } from '../lookup/match-list.ts';
 import type { Reply } from '../mail/reply.ts';
-import type { Route, Session } from '../mail/stages.ts';
+import type { Session } from '../mail/stages.ts';
+import type { Existence } from '../rewrite/recipients.ts';
+import type { Classified } from '../rewrite/resolve.ts';
 
 export type MaybePromise<T> = T | Promise<T>;
 
@@ -49,27 +51,7 @@ export type Decision = {
   readonly warnings: readonly string[];
 };
 
-/** Where an address leads: the answer of rewrite/resolve. */
-export type Classified =
-  | {
-      readonly kind: 'resolved';
-      /** Rewritten, internal form: the key of access tables. */
-      readonly address: string;
-      readonly domain: string;
-      readonly addressClass: Route['addressClass'];
-      /** It still names a route (`a%b`, `a!b`, `a@b` in the local part): never permitted to relay. */
-      readonly isRouted: boolean;
-    }
-  | { readonly kind: 'invalid'; readonly reason: string }
-  | { readonly kind: 'retry'; readonly reason: string };
-
 export type Resolved = Extract<Classified, { kind: 'resolved' }>;
-
-export type Existence =
-  | { readonly kind: 'yes' }
-  /** `table` as Postfix names it: `local recipient table`, `relay recipient table`. */
-  | { readonly kind: 'no'; readonly table: string }
-  | { readonly kind: 'retry'; readonly reason: string };
 
 /** Implemented over rewrite/ by whoever starts the server. */
 export interface AddressResolver {

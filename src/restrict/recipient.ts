@@ -7,7 +7,8 @@
  * @see postconf(5) reject_unauth_destination, reject_unlisted_recipient
  */
 import { type Reply, reply } from '../mail/reply.ts';
-import type { AddressResolver, Classified, MailFacts, Resolved, RestrictParts } from './facts.ts';
+import type { Classified } from '../rewrite/resolve.ts';
+import type { AddressResolver, MailFacts, Resolved, RestrictParts } from './facts.ts';
 
 export type RelayVerdict = 'ours' | 'foreign' | { readonly refusal: Reply };
 

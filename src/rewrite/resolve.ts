@@ -32,10 +32,12 @@ export type ResolvedRoute = Route & {
 export type Classified =
   | {
       readonly kind: 'resolved';
+      /** Rewritten, internal form: the key of access tables. */
       readonly address: string;
       /** Lower case. */
       readonly domain: string;
       readonly addressClass: Route['addressClass'];
+      /** It still names a route (`a%b`, `a!b`, `a@b` in the local part): never permitted to relay. */
       readonly isRouted: boolean;
     }
   | { readonly kind: 'invalid'; readonly reason: string }

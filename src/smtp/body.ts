@@ -8,6 +8,7 @@
  */
 import type { Writable } from 'node:stream';
 import type { Body } from '../queue/store.ts';
+import { drained } from '../util/drained.ts';
 
 const DOT = 0x2e;
 const LF = 0x0a;
@@ -93,16 +94,4 @@ export function* stuff(bytes: Buffer, atLineStart: boolean): Generator<Buffer, v
 function endOf(lastByte: number, tail: Buffer | undefined): Buffer {
   const end = lastByte === LF ? END : END_AFTER_NO_LINE_END;
   return tail ? Buffer.concat([end, tail]) : end;
-}
-
-function drained(socket: Writable): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      socket.off('drain', done);
-      socket.off('close', done);
-      resolve();
-    };
-    socket.on('drain', done);
-    socket.on('close', done);
-  });
 }

@@ -5,8 +5,9 @@
  */
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { runAgent } from '../agent/agent.ts';
 import type { Config } from '../conf/params.ts';
-import { type ServiceContext, startService } from '../daemon/start.ts';
+import { failService, type ServiceContext, startService } from '../daemon/start.ts';
 import { openHostsFile } from '../dns/hosts.ts';
 import { openResolver } from '../dns/resolver.ts';
 import { type Maps, openMaps } from '../lookup/maps.ts';
@@ -16,7 +17,6 @@ import { openLmdbStore } from '../queue/lmdb/store.ts';
 import type { Body } from '../queue/store.ts';
 import { ownAddresses } from '../rewrite/own-addresses.ts';
 import { err, ok, type Result } from '../util/result.ts';
-import { startAgent } from './agent.ts';
 import { openSessionCache } from './cache.ts';
 import { openDeadlines } from './deadline.ts';
 import { deliver } from './deliver.ts';
@@ -33,18 +33,19 @@ async function prepare(context: ServiceContext): Promise<Prepared> {
   const { config, service } = context;
   const lmtp = service.command === 'lmtp';
   const settings = deliverySettings(config, lmtp);
-  if (!settings.ok) return fail(context, settings.error);
+  if (!settings.ok) return failService(context, settings.error);
   const name = lmtp ? 'lmtp_sasl_password_maps' : 'smtp_sasl_password_maps';
   if (!settings.value.saslEnabled) return { settings: settings.value, passwords: undefined };
   const passwords = openMaps(name, config[name], lookupContext(config, context.logger));
-  if (!passwords.ok) return fail(context, passwords.error.map(({ reason }) => reason).join('; '));
+  if (!passwords.ok)
+    return failService(context, passwords.error.map(({ reason }) => reason).join('; '));
   return { settings: settings.value, passwords: passwords.value };
 }
 
 async function serve(context: ServiceContext, prepared: Prepared): Promise<void> {
   const { config, service, logger } = context;
   const servers = nameServers(config, readResolvConf());
-  if (!servers.ok) return fail(context, servers.error);
+  if (!servers.ok) return failService(context, servers.error);
   const store = await openLmdbStore({
     directory: 'queue',
     minFreeBytes: 0,
@@ -53,7 +54,7 @@ async function serve(context: ServiceContext, prepared: Prepared): Promise<void>
     readOnly: true,
     waitMs: STORE_WAIT_MS,
   });
-  if (!store.ok) return fail(context, `queue: ${store.error.reason}`);
+  if (!store.ok) return failService(context, `queue: ${store.error.reason}`);
   const openBody = async (request: DeliveryRequest): Promise<Result<Body, string>> => {
     const body = await store.value.openBody(request);
     return body.ok ? body : err(body.error.reason);
@@ -73,7 +74,7 @@ async function serve(context: ServiceContext, prepared: Prepared): Promise<void>
     now: Date.now,
   };
   const socket = connect('private/qmgr');
-  const agent = startAgent(socket, {
+  const agent = runAgent(socket, {
     transport: service.name,
     slots: SLOTS,
     maxIdleMs: config.max_idle * 1000,
@@ -95,12 +96,6 @@ const cacheLimits = (config: Config) => ({
   reuseMs: config.smtp_connection_reuse_time_limit * 1000,
   reuseCount: config.smtp_connection_reuse_count_limit,
 });
-
-function fail(context: ServiceContext, text: string): never {
-  context.logger.fatal(text);
-  context.sendMaster({ kind: 'failed', text });
-  return context.exit(78);
-}
 
 function readResolvConf(): string {
   const text = readText('/etc/resolv.conf');

@@ -3,7 +3,7 @@
  *
  * The server's own enhanced status counts only when its class is that of the reply code.
  */
-import type { Dsn } from '../mail/dsn.ts';
+import { type Dsn, dsn } from '../mail/dsn.ts';
 import type { EnhancedStatus } from '../mail/reply.ts';
 import type { Failure, RemoteReply } from './transaction.ts';
 
@@ -40,23 +40,18 @@ export function failureDsn(failure: Failure, site: Site): Dsn {
           : `host ${site.where} said: ${reply.text} (in reply to ${command} command)`;
       return { status, reason: said, remote };
     }
+    // What OpenSSL or a strange server says may hold line breaks: dsn() takes them out.
     case 'lost':
-      return {
-        status: '4.4.2',
-        reason: `lost connection with ${site.where} while ${failure.stage}`,
-      };
+      return dsn('4.4.2', `lost connection with ${site.where} while ${failure.stage}`);
     case 'timeout':
-      return {
-        status: '4.4.2',
-        reason: `conversation with ${site.where} timed out while ${failure.stage}`,
-      };
+      return dsn('4.4.2', `conversation with ${site.where} timed out while ${failure.stage}`);
     case 'tls':
-      return { status: '4.7.4', reason: `${failure.reason ?? 'TLS failed'} (host ${site.where})` };
+      return dsn('4.7.4', `${failure.reason ?? 'TLS failed'} (host ${site.where})`);
     case 'protocol':
-      return {
-        status: '4.5.0',
-        reason: `protocol error with ${site.where} while ${failure.stage}: ${failure.reason ?? ''}`,
-      };
+      return dsn(
+        '4.5.0',
+        `protocol error with ${site.where} while ${failure.stage}: ${failure.reason ?? ''}`,
+      );
   }
 }
 

@@ -169,7 +169,6 @@ async function judge(
       return answer.refusal;
     }
     if (answer.verdict) transaction.verdict = answer.verdict;
-    transaction.effects.push(...(answer.effects ?? []));
   }
   // Every RCPT runs the lists again: an effect counts once.
   for (const effect of decided.effects) {

@@ -6,7 +6,7 @@
  */
 import { openAuthClient } from '../auth/client.ts';
 import type { Config } from '../conf/params.ts';
-import { type ServiceContext, startService } from '../daemon/start.ts';
+import { failService, type ServiceContext, startService } from '../daemon/start.ts';
 import type { FromMaster } from '../ipc/protocol.ts';
 import { printable } from '../log/maillog.ts';
 import { openLmdbStore } from '../queue/lmdb/store.ts';
@@ -23,7 +23,7 @@ await startService<Site>('smtpd', { prepare, serve });
 
 async function prepare(context: ServiceContext): Promise<Site> {
   const site = openSite(context.config, context.logger);
-  return site.ok ? site.value : fail(context, site.error.join('; '));
+  return site.ok ? site.value : failService(context, site.error.join('; '));
 }
 
 async function serve(context: ServiceContext, site: Site): Promise<void> {
@@ -35,7 +35,7 @@ async function serve(context: ServiceContext, site: Site): Promise<void> {
     logger,
     waitMs: STORE_WAIT_MS,
   });
-  if (!store.ok) return fail(context, `queue: ${store.error.reason}`);
+  if (!store.ok) return failService(context, `queue: ${store.error.reason}`);
   const link = openQmgrLink({ service: service.name, pid: process.pid });
   const auth = config.smtpd_sasl_auth_enable
     ? openAuthClient({
@@ -92,7 +92,7 @@ async function startServer(context: ServiceContext, parts: SmtpdParts): Promise<
   const tls = usesTls(config, parts) ? await expected : undefined;
   clearTimeout(timer);
   if (config.smtpd_tls_wrappermode && !tls) {
-    return fail(
+    return failService(
       context,
       'smtpd_tls_wrappermode = yes without a certificate: set smtpd_tls_chain_files',
     );
@@ -110,10 +110,4 @@ function usesTls(config: Config, { tlsLevel }: SmtpdParts): boolean {
     config.smtpd_tls_eccert_file,
   ];
   return tlsLevel !== 'none' && files.some((file) => file !== '');
-}
-
-function fail(context: ServiceContext, text: string): never {
-  context.logger.fatal(printable(text));
-  context.sendMaster({ kind: 'failed', text });
-  return context.exit(78);
 }

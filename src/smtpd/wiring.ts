@@ -16,6 +16,7 @@ import { type ClientList, openClientList, parentMatches } from '../lookup/match-
 import { type LookupContext, lookupContext } from '../lookup/open.ts';
 import type { Session } from '../mail/stages.ts';
 import { type ClientNames, clientNames } from '../net/client-name.ts';
+import type { PolicyGate } from '../policy/gate.ts';
 import { openSitePolicy } from '../policy/open.ts';
 import type { DomainAnswer } from '../restrict/facts.ts';
 import { compileRestrictions, type Restrictions } from '../restrict/restrict.ts';
@@ -25,7 +26,7 @@ import { openResolver } from '../rewrite/resolve.ts';
 import { type ServerLevel, serverLevel } from '../tls/level.ts';
 import { err, ok, type Result } from '../util/result.ts';
 import { splitList } from '../util/text.ts';
-import type { PolicyGate, SmtpdParts } from './parts.ts';
+import type { SmtpdParts } from './parts.ts';
 
 /** All of `SmtpdParts` that main.cf decides. */
 export type Site = Pick<

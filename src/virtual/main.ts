@@ -1,6 +1,6 @@
 /** The virtual process: opens its tables with master's rights and keeps them for each delivery. */
-import { failService, serveAgent } from '../agent/service.ts';
-import { type ServiceContext, startService } from '../daemon/start.ts';
+import { serveAgent } from '../agent/service.ts';
+import { failService, type ServiceContext, startService } from '../daemon/start.ts';
 import { type Maps, openMaps } from '../lookup/maps.ts';
 import { lookupContext } from '../lookup/open.ts';
 import { openClasses } from '../rewrite/classes.ts';

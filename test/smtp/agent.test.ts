@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { after, test } from 'node:test';
+import { runAgent } from '../../src/agent/agent.ts';
 import { openChannel } from '../../src/ipc/channel.ts';
-import { startAgent } from '../../src/smtp/agent.ts';
 import { deliver } from '../../src/smtp/deliver.ts';
 import { freePort, isListening, startProgram, until } from '../support/instance.ts';
 import { needs } from '../support/programs.ts';
@@ -26,7 +26,7 @@ test('an agent says hello, offers slots, reports each delivery and ends when idl
     onMessage: (message) => seen.push(message),
     onClose: () => undefined,
   });
-  startAgent(mine, {
+  runAgent(mine, {
     transport: 'relay',
     slots: 100,
     maxIdleMs: 30,

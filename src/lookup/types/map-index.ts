@@ -6,19 +6,11 @@
  * text. Older versions are removed after a build; whoever has one open keeps it.
  */
 import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Database, open } from 'lmdb';
 import { err, ok, type Result } from '../../util/result.ts';
+import { syncPath } from '../../util/sync-path.ts';
 
 export type MapIndex = {
   readonly get: (key: string) => string | undefined;
@@ -67,7 +59,7 @@ export function buildIndex(
       }
     });
     void db.close();
-    syncFile(draft);
+    syncPath(draft);
     renameSync(draft, path);
     removeDraft(draft);
     removeOlder(dataDirectory, textPath, path);
@@ -99,15 +91,6 @@ function makeDirectory(path: string): void {
 /** The draft and the lock file beside it, as far as they exist. */
 function removeDraft(draft: string): void {
   for (const path of [draft, `${draft}-lock`]) if (existsSync(path)) rmSync(path, { force: true });
-}
-
-function syncFile(path: string): void {
-  const fd = openSync(path, 'r');
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }
 
 function removeOlder(dataDirectory: string, textPath: string, current: string): void {

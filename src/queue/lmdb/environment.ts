@@ -16,17 +16,10 @@
  *
  * `mapSize` is fixed and large (address space only), so that no process ever remaps.
  */
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { type Database, open } from 'lmdb';
 import { err, ok, type Result } from '../../util/result.ts';
+import { syncPath } from '../../util/sync-path.ts';
 import type { StoreFault } from '../store.ts';
 
 const MAP_BYTES = 64 * 2 ** 30;
@@ -103,16 +96,6 @@ function markComplete(directory: string): void {
   writeFileSync(`${directory}/${FORMAT_FILE}`, FORMAT, { mode: 0o600, flush: true });
   syncPath(directory);
   syncPath(`${directory}/..`);
-}
-
-/** fsync a file or directory by name. */
-function syncPath(path: string): void {
-  const fd = openSync(path, 'r');
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }
 
 const CAUSE_WAIT_MS = 200;
