@@ -5,7 +5,8 @@
  *     queue/                    0700 mail_owner  LMDB environment and large bodies
  *     private/                  0700 mail_owner  sockets between our processes
  *     public/                   0711 mail_owner  sockets for local commands
- *     maildrop/                 1733 mail_owner  submissions of sendmail(1)
+ *     maildrop/                 3733 mail_owner  submissions of sendmail(1), group inherited
+ *     maildrop-corrupt/         0700 mail_owner  what pickup could not read
  *     pid/                      0755 root
  *   $data_directory/            0700 mail_owner  maps/, caches, policy records
  *
@@ -34,7 +35,8 @@ export function makeDirectories(config: Config): Result<Account | undefined, str
     [join(root, 'queue'), 0o700, true],
     [join(root, 'private'), 0o700, true],
     [join(root, 'public'), 0o711, true],
-    [join(root, 'maildrop'), isRoot ? 0o1733 : 0o700, true],
+    [join(root, 'maildrop'), isRoot ? 0o3733 : 0o700, true],
+    [join(root, 'maildrop-corrupt'), 0o700, true],
     [join(root, 'pid'), 0o755, false],
     [config.data_directory, 0o700, true],
   ];

@@ -3,8 +3,9 @@
  * public/qmgr for commands; bounces and client counts (anvil) are made here too.
  */
 import { createServer, type Socket } from 'node:net';
-import { makeReporter } from '../bounce/bounce.ts';
+import { type BounceParts, makeReporter } from '../bounce/bounce.ts';
 import { type Cleanup, openCleanup } from '../cleanup/cleanup.ts';
+import { cleanRecipients } from '../cleanup/recipients.ts';
 import { loadConfig } from '../conf/config.ts';
 import type { Config } from '../conf/params.ts';
 import { failService, type ServiceContext, startService } from '../daemon/start.ts';
@@ -19,7 +20,12 @@ import { openQmgr } from './qmgr.ts';
 
 const MAINTAIN_MS = 60_000;
 
-type Prepared = { readonly resolver: Resolver; readonly cleanup: Cleanup };
+type Prepared = {
+  readonly resolver: Resolver;
+  readonly cleanup: Cleanup;
+  /** Where a report goes: its address through virtual aliases. */
+  readonly addressees: NonNullable<BounceParts['cleanRecipients']>;
+};
 
 await startService<Prepared>('qmgr', {
   prepare: async (context) => openTables(context, context.config) ?? failService(context, 'tables'),
@@ -29,7 +35,7 @@ await startService<Prepared>('qmgr', {
 async function serve(context: ServiceContext, prepared: Prepared): Promise<void> {
   const { logger } = context;
   let { config } = context;
-  let { resolver, cleanup } = prepared;
+  let { resolver, cleanup, addressees } = prepared;
   const opened = await openLmdbStore({
     directory: 'queue',
     minFreeBytes: config.queue_minfree,
@@ -51,7 +57,13 @@ async function serve(context: ServiceContext, prepared: Prepared): Promise<void>
     store,
     resolve: (sender, recipient) => resolver.resolve(sender, recipient),
     compose: (input) =>
-      makeReporter({ config, nowMs: Date.now(), newId: () => store.begin().id, logger })(input),
+      makeReporter({
+        config,
+        nowMs: Date.now(),
+        newId: () => store.begin().id,
+        logger,
+        cleanRecipients: addressees,
+      })(input),
     wantAgent: (transport) => context.sendMaster({ kind: 'agent-wanted', transport }),
     logger,
     loggerFor: context.loggerFor,
@@ -67,6 +79,7 @@ async function serve(context: ServiceContext, prepared: Prepared): Promise<void>
     config = next.value;
     resolver = tables.resolver;
     cleanup = tables.cleanup;
+    addressees = tables.addressees;
   });
   const pickup = openPickup({
     config: () => config,
@@ -113,9 +126,11 @@ function openTables(context: ServiceContext, config: Config): Prepared | undefin
   }
   const { virtualAliases } = recipients.value;
   const { addressContext } = resolver.value;
+  const parts = { config, virtualAliases, addressContext };
   return {
     resolver: resolver.value,
-    cleanup: openCleanup({ config, virtualAliases, addressContext }),
+    cleanup: openCleanup(parts),
+    addressees: (list) => cleanRecipients(list, false, parts),
   };
 }
 
