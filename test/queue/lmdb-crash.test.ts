@@ -2,13 +2,16 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import type { QueueKeeper } from '../../src/queue/store.ts';
 import { openQueue, temporaryQueue } from '../support/lmdb-queue.ts';
 import { queueEntry } from '../support/queue-entry.ts';
 import { bodyOf, enqueue, must } from './store-contract.ts';
 
+const OPENER = fileURLToPath(new URL('./opener-child.ts', import.meta.url));
 const CHILD = fileURLToPath(new URL('./writer-child.ts', import.meta.url));
 
 type Ledger = { readonly acknowledged: Set<string>; readonly removing: Set<string> };
@@ -39,6 +42,44 @@ function random(seed: number): () => number {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     return state / 2 ** 32;
   };
+}
+
+/** What acknowledged messages are not there, and what removed ones still are. */
+async function compare(
+  store: QueueKeeper,
+  ledgers: readonly Ledger[],
+): Promise<{ lost: number; undead: number }> {
+  const listed = new Set<string>();
+  for await (const entry of store.list()) listed.add(must(entry).id);
+  let lost = 0;
+  let undead = 0;
+  for (const { acknowledged, removing } of ledgers) {
+    for (const id of acknowledged) if (!removing.has(id) && !listed.has(id)) lost += 1;
+    for (const id of removing) if (listed.has(id)) undead += 1;
+  }
+  return { lost, undead };
+}
+
+async function writeBesideOpeners(
+  way: 'gate' | 'raw',
+  count: string,
+): Promise<{ times: number; difference: { lost: number; undead: number } }> {
+  const queue = await temporaryQueue();
+  try {
+    const openers = [1, 2].map(() => {
+      const stdio: ['pipe', 'pipe', 'inherit'] = ['pipe', 'pipe', 'inherit'];
+      const child = spawn(process.execPath, [OPENER, queue.directory, way], { stdio });
+      return { child, output: text(child.stdout) };
+    });
+    const writers = [1, 2].map(() => startWriter(queue.directory, '20', '1024', count));
+    const ledgers = await Promise.all(writers.map(({ ledger }) => ledger));
+    for (const { child } of openers) child.stdin?.end();
+    const times = await Promise.all(openers.map(({ output }) => output));
+    const opened = times.reduce((sum, one) => sum + Number(one), 0);
+    return { times: opened, difference: await compare(queue.store, ledgers) };
+  } finally {
+    await queue.close();
+  }
 }
 
 describe('lmdb queue: crashes', () => {
@@ -84,17 +125,47 @@ describe('lmdb queue: crashes', () => {
     try {
       const writers = [1, 2, 3].map(() => startWriter(queue.directory, '20', '4096', '1000'));
       const ledgers = await Promise.all(writers.map(({ ledger }) => ledger));
-      const expected = new Set<string>();
-      for (const { acknowledged, removing } of ledgers) {
-        assert.equal(acknowledged.size, 1000);
-        for (const id of acknowledged) if (!removing.has(id)) expected.add(id);
-      }
-      const listed = new Set<string>();
-      for await (const entry of queue.store.list()) listed.add(must(entry).id);
-      assert.deepEqual(listed, expected);
+      for (const { acknowledged } of ledgers) assert.equal(acknowledged.size, 1000);
+      assert.deepEqual(await compare(queue.store, ledgers), { lost: 0, undead: 0 });
     } finally {
       await queue.close();
     }
+  });
+
+  it('loses nothing while processes open and close it', { timeout: 120_000 }, async (t) => {
+    const { times, difference } = await writeBesideOpeners('gate', '1500');
+    t.diagnostic(`opened ${times} times`);
+    assert.ok(times > 20);
+    assert.deepEqual(difference, { lost: 0, undead: 0 });
+  });
+
+  it('a sign that a killed opener left delays writers, no more', async () => {
+    const queue = await temporaryQueue();
+    try {
+      const id = await enqueue(queue.store, Buffer.alloc(10, 'x'));
+      writeFileSync(`${queue.directory}/gate.sign`, '');
+      const removed = await Promise.all([
+        queue.store.settle([{ kind: 'remove', id }]),
+        enqueue(queue.store, Buffer.alloc(10, 'y')),
+      ]);
+      must(removed[0]);
+      assert.equal(existsSync(`${queue.directory}/gate.sign`), false);
+    } finally {
+      await queue.close();
+    }
+  });
+
+  it('control: past the gate the same test finds losses', { timeout: 120_000 }, async (t) => {
+    for (let round = 1; round <= 10; round += 1) {
+      const { times, difference } = await writeBesideOpeners('raw', '1500').catch((error) => {
+        // A process may even crash on what it reads then.
+        t.diagnostic(String(error));
+        return { times: 0, difference: { lost: 1, undead: 0 } };
+      });
+      t.diagnostic(`round ${round}: opened ${times} times, ${JSON.stringify(difference)}`);
+      if (difference.lost + difference.undead > 0) return;
+    }
+    assert.fail('no loss was seen: the test proves nothing any more');
   });
 
   it('frees what a killed reader pinned; the file stays small under churn', {

@@ -13,6 +13,7 @@
  *   that rejects later with the cause: nobody else handles that, so we always do. The start of a
  *   turn's block makes one more promise that is given to nobody: `guardTurn` takes it.
  * - If mdb_txn_begin fails the promises never settle: hence the deadline.
+ * - Opening while another process commits loses that commit: hence the gate (gate.ts).
  *
  * `mapSize` is fixed and large (address space only), so that no process ever remaps.
  */
@@ -21,6 +22,7 @@ import { type Database, open } from 'lmdb';
 import { err, ok, type Result } from '../../util/result.ts';
 import { syncPath } from '../../util/sync-path.ts';
 import type { StoreFault } from '../store.ts';
+import { Gate } from './gate.ts';
 
 const MAP_BYTES = 64 * 2 ** 30;
 const MAX_READERS = 1000;
@@ -48,11 +50,10 @@ export type EnvironmentOptions = {
   readonly unsafeNoSync?: boolean;
 };
 
-/** Open, or with `create` make, the environment. Its directory entries are durable afterwards. */
-export function openEnvironment(options: EnvironmentOptions): Result<Environment, StoreFault> {
-  const { directory } = options;
+/** The gate of the queue; with `create` its directory is made first. */
+export function openGate(directory: string, create: boolean): Result<Gate, StoreFault> {
   try {
-    if (options.create) {
+    if (create) {
       mkdirSync(`${directory}/bodies`, { recursive: true, mode: 0o700 });
     } else if (!isEnvironment(directory)) {
       return err({ kind: 'absent', reason: `no queue in ${directory}` });
@@ -61,6 +62,19 @@ export function openEnvironment(options: EnvironmentOptions): Result<Environment
     if (uid === 0 && statSync(directory).uid !== 0) {
       return err({ kind: 'broken', reason: `${directory} must not be opened by root` });
     }
+    return ok(new Gate(directory));
+  } catch (error) {
+    return err(faultOf(error));
+  }
+}
+
+/**
+ * Open, or with `create` make, the environment. Its directory entries are durable afterwards.
+ * To be called alone in the gate.
+ */
+export function openEnvironment(options: EnvironmentOptions): Result<Environment, StoreFault> {
+  const { directory } = options;
+  try {
     const root = open<Buffer, string>({
       path: directory,
       noSubdir: false,

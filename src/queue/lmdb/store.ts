@@ -28,7 +28,15 @@ import type {
 } from '../store.ts';
 import { readBodyFile, removeBodyFile, verifyBodyFile, writeBodyFile } from './body-file.ts';
 import { type BodyToStore, makeDraft, SMALL_BODY_BYTES } from './draft.ts';
-import { durable, type Environment, faultOf, guardTurn, openEnvironment } from './environment.ts';
+import {
+  durable,
+  type Environment,
+  faultOf,
+  guardTurn,
+  openEnvironment,
+  openGate,
+} from './environment.ts';
+import type { Gate } from './gate.ts';
 import {
   decodeBody,
   decodeEntry,
@@ -68,27 +76,37 @@ const NOTHING = Buffer.alloc(0);
 export async function openLmdbStore(
   options: LmdbStoreOptions,
 ): Promise<Result<QueueKeeper, StoreFault>> {
-  const { directory, readOnly = false, create = false } = options;
+  const { directory, create = false } = options;
   const deadline = Date.now() + (options.waitMs ?? 0);
   for (;;) {
-    const opened = openEnvironment({
-      directory,
-      readOnly,
-      create,
-      unsafeNoSync: options.unsafeNoSync === true,
-    });
-    if (opened.ok) {
-      const space = spaceOf(directory, options.minFreeBytes, Date.now, options.ballastBytes);
-      if (create && !readOnly) space.restore();
-      return ok(new LmdbStore(opened.value, space, options));
-    }
-    if (opened.error.kind !== 'absent' || Date.now() >= deadline) return opened;
+    const gate = openGate(directory, create);
+    if (gate.ok) return openBehind(gate.value, options);
+    if (gate.error.kind !== 'absent' || Date.now() >= deadline) return gate;
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }
 
+async function openBehind(
+  gate: Gate,
+  options: LmdbStoreOptions,
+): Promise<Result<QueueKeeper, StoreFault>> {
+  const { directory, readOnly = false, create = false, unsafeNoSync = false } = options;
+  const alone = await gate.alone(() =>
+    openEnvironment({ directory, readOnly, create, unsafeNoSync }),
+  );
+  const opened = alone.ok ? alone.value : alone;
+  if (!opened.ok) {
+    gate.close();
+    return opened;
+  }
+  const space = spaceOf(directory, options.minFreeBytes, Date.now, options.ballastBytes);
+  if (create && !readOnly) space.restore();
+  return ok(new LmdbStore(opened.value, gate, space, options));
+}
+
 class LmdbStore implements QueueKeeper {
   readonly #db: Environment;
+  readonly #gate: Gate;
   readonly #space: Space;
   readonly #options: LmdbStoreOptions;
   /** Set once: the reason why nothing is written any more. */
@@ -97,8 +115,9 @@ class LmdbStore implements QueueKeeper {
   #isGuarded = false;
   readonly #underWay = new Set<Promise<unknown>>();
 
-  constructor(db: Environment, space: Space, options: LmdbStoreOptions) {
+  constructor(db: Environment, gate: Gate, space: Space, options: LmdbStoreOptions) {
     this.#db = db;
+    this.#gate = gate;
     this.#space = space;
     this.#options = options;
     if (options.readOnly) this.#broken = { kind: 'broken', reason: 'queue is open for reading' };
@@ -208,7 +227,8 @@ class LmdbStore implements QueueKeeper {
     this.#broken ??= { kind: 'broken', reason: 'queue is closed' };
     while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);
     this.#closed = true;
-    await this.#db.root.close();
+    await this.#gate.alone(() => this.#db.root.close());
+    this.#gate.close();
   }
 
   #get(kind: 'entries' | 'bodies', id: string): Result<Buffer, StoreFault> {
@@ -247,6 +267,18 @@ class LmdbStore implements QueueKeeper {
   }
 
   async #writeNow(writes: () => Promise<boolean>[]): Promise<Result<void, StoreFault>> {
+    const entered = this.#gate.enter();
+    if (entered !== true) {
+      const waited = await entered;
+      if (!waited.ok) return waited;
+    }
+    const written = await this.#writeInside(writes);
+    // One that got no answer may still be under way; the process ends soon.
+    if (this.#broken === undefined) this.#gate.leave();
+    return written;
+  }
+
+  async #writeInside(writes: () => Promise<boolean>[]): Promise<Result<void, StoreFault>> {
     let fault: StoreFault | undefined;
     try {
       const puts = writes();
