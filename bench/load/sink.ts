@@ -13,7 +13,9 @@ export type Sink = {
   /** How often each id arrived. */
   readonly arrived: ReadonlyMap<string, number>;
   readonly corrupt: readonly string[];
-  /** Messages without a ledger id, whole: bounces. */
+  /** How often a bounce about each id arrived (null sender, the id in the returned header). */
+  readonly bounced: ReadonlyMap<string, number>;
+  /** Messages without a ledger id, whole. */
   readonly others: readonly string[];
   readonly close: () => Promise<void>;
 };
@@ -23,24 +25,29 @@ export type SinkOptions = {
   /** Milliseconds before the 250 of end-of-data. */
   readonly delayMs?: number;
   readonly port?: number;
+  /** Recipients to answer with 550. */
+  readonly refuses?: (recipient: string) => boolean;
 };
 
 export async function openSink(options: SinkOptions = {}): Promise<Sink> {
   const arrived = new Map<string, number>();
   const corrupt: string[] = [];
+  const bounced = new Map<string, number>();
   const others: string[] = [];
   const sockets = new Set<Socket>();
   const ledger = options.ledgerFile ? openSync(options.ledgerFile, 'a') : undefined;
 
-  const record = (text: string): void => {
+  const record = (text: string, sender: string): void => {
     const match = /^X-Ledger: (\S+) (\w{64})\r\n/m.exec(text);
     const id = match?.[1];
     if (!id) {
       others.push(text);
       return;
     }
-    arrived.set(id, (arrived.get(id) ?? 0) + 1);
+    const seen = sender === '' ? bounced : arrived;
+    seen.set(id, (seen.get(id) ?? 0) + 1);
     if (ledger !== undefined) writeSync(ledger, `${id}\n`);
+    if (sender === '') return;
     const body = text.slice(text.indexOf('\r\n\r\n') + 4).replaceAll(/^\.\./gm, '.');
     if (createHash('sha256').update(body).digest('hex') !== match[2]) corrupt.push(id);
   };
@@ -48,7 +55,7 @@ export async function openSink(options: SinkOptions = {}): Promise<Sink> {
   const server = createServer({ noDelay: true }, (socket) => {
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
-    serve(socket, record, options.delayMs ?? 0);
+    serve(socket, record, options);
   });
   await new Promise<void>((resolve) => server.listen(options.port ?? 0, '127.0.0.1', resolve));
   const address = server.address() as AddressInfo;
@@ -56,6 +63,7 @@ export async function openSink(options: SinkOptions = {}): Promise<Sink> {
     port: address.port,
     arrived,
     corrupt,
+    bounced,
     others,
     close: async () => {
       for (const socket of sockets) socket.destroy();
@@ -65,8 +73,14 @@ export async function openSink(options: SinkOptions = {}): Promise<Sink> {
   };
 }
 
-function serve(socket: Socket, record: (text: string) => void, delayMs: number): void {
+function serve(
+  socket: Socket,
+  record: (text: string, sender: string) => void,
+  { delayMs = 0, refuses = () => false }: SinkOptions,
+): void {
   let buffer = '';
+  let sender = '';
+  let recipients = 0;
   let inData = false;
   const say = (text: string): void => void socket.write(`${text}\r\n`);
   const consume = (): void => {
@@ -77,7 +91,7 @@ function serve(socket: Socket, record: (text: string) => void, delayMs: number):
       buffer = buffer.slice(end + (inData ? 5 : 2));
       if (inData) {
         inData = false;
-        record(text);
+        record(text, sender);
         if (delayMs > 0) setTimeout(() => say('250 2.0.0 Ok'), delayMs);
         else say('250 2.0.0 Ok');
       } else command(text);
@@ -86,7 +100,17 @@ function serve(socket: Socket, record: (text: string) => void, delayMs: number):
   const command = (line: string): void => {
     const verb = line.slice(0, 4).toUpperCase();
     if (verb === 'EHLO') say('250-sink.example\r\n250-PIPELINING\r\n250 8BITMIME');
-    else if (verb === 'DATA') {
+    else if (verb === 'MAIL') {
+      sender = /<(.*?)>/.exec(line)?.[1] ?? '';
+      recipients = 0;
+      say('250 2.1.0 Ok');
+    } else if (verb === 'RCPT') {
+      const isRefused = refuses(/<(.*?)>/.exec(line)?.[1] ?? '');
+      if (!isRefused) recipients += 1;
+      say(isRefused ? '550 5.1.1 no such user' : '250 2.1.5 Ok');
+    } else if (verb === 'DATA' && recipients === 0) {
+      say('554 5.5.1 no valid recipients');
+    } else if (verb === 'DATA') {
       inData = true;
       say('354 go ahead');
     } else if (verb === 'QUIT') socket.end('221 bye\r\n');

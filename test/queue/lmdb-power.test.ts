@@ -4,42 +4,18 @@
  * that the test would notice.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { type Disk, makeDisk, mountCopy } from '../support/disk.ts';
 import { openQueue } from '../support/lmdb-queue.ts';
 import { bodyOf, must } from './store-contract.ts';
 
 const CHILD = fileURLToPath(new URL('./writer-child.ts', import.meta.url));
 const IMAGES = 4;
-
-const succeeds = (command: string, ...args: string[]): boolean =>
-  spawnSync(command, args, { stdio: 'ignore' }).status === 0;
-
-type Disk = { readonly image: string; readonly mounted: string; readonly top: string };
-
-/** A fresh ext4 file system in an image file; undefined where that is not allowed. */
-function makeDisk(): Disk | undefined {
-  const top = mkdtempSync(join(tmpdir(), 'postern-power-'));
-  const disk = { top, image: join(top, 'image'), mounted: join(top, 'mounted') };
-  mkdirSync(disk.mounted);
-  const isMade =
-    succeeds('truncate', '-s', '64M', disk.image) &&
-    succeeds('mkfs.ext4', '-q', '-F', disk.image) &&
-    succeeds('mount', '-o', 'loop', disk.image, disk.mounted);
-  if (isMade) return disk;
-  rmSync(top, { recursive: true });
-  return undefined;
-}
-
-function removeDisk(disk: Disk): void {
-  succeeds('umount', disk.mounted);
-  rmSync(disk.top, { recursive: true, force: true });
-}
 
 /** How many acknowledged messages the disk had lost, over some crash images. */
 async function lostOn(disk: Disk, bytes: number, noSync: boolean): Promise<[number, number]> {
@@ -59,9 +35,8 @@ async function lostOn(disk: Disk, bytes: number, noSync: boolean): Promise<[numb
   for (let round = 0; round < IMAGES; round += 1) {
     await Promise.race([once(writer.stdout, 'data'), once(writer, 'close')]);
     await new Promise((resolve) => setTimeout(resolve, 30 + round * 20));
-    const copy = join(disk.top, `copy${round}`);
     const before = output.join('');
-    pauseWhile(writer, () => copyFileSync(disk.image, copy));
+    const copy = pauseWhile(writer, disk.copy);
     copies.push({ copy, before });
   }
   writer.kill('SIGKILL');
@@ -77,19 +52,17 @@ async function lostOn(disk: Disk, bytes: number, noSync: boolean): Promise<[numb
 }
 
 /** The copy is of one moment: nobody writes while it is made. */
-function pauseWhile(child: ChildProcess, run: () => void): void {
+function pauseWhile<T>(child: ChildProcess, run: () => T): T {
   child.kill('SIGSTOP');
-  run();
+  const result = run();
   child.kill('SIGCONT');
+  return result;
 }
 
-async function check(copy: string, bytes: number, before: string, whole: string) {
-  const mounted = `${copy}.mounted`;
-  mkdirSync(mounted);
-  assert.ok(succeeds('mount', '-o', 'loop', copy, mounted), 'the image can be mounted');
-  let lost = 0;
-  let acknowledged = 0;
-  try {
+function check(copy: string, bytes: number, before: string, whole: string) {
+  return mountCopy(copy, async (mounted) => {
+    let lost = 0;
+    let acknowledged = 0;
     const directory = join(mounted, 'queue');
     const store = existsSync(directory) ? await openQueue(directory) : undefined;
     const lines = before.slice(0, before.lastIndexOf('\n') + 1).split('\n');
@@ -103,16 +76,14 @@ async function check(copy: string, bytes: number, before: string, whole: string)
     }
     if (store) assert.equal(must(await store.recover()).corrupt, 0);
     await store?.close();
-  } finally {
-    succeeds('umount', mounted);
-  }
-  return { lost, acknowledged };
+    return { lost, acknowledged };
+  });
 }
 
 describe('lmdb queue: power loss', () => {
   for (const bytes of [4096, 200_000]) {
     it(`loses nothing that was acknowledged, ${bytes} bytes`, { timeout: 60_000 }, async (t) => {
-      const disk = makeDisk();
+      const disk = makeDisk(64);
       if (!disk) return t.skip('mounting an image is not allowed');
       try {
         const [lost, acknowledged] = await lostOn(disk, bytes, false);
@@ -120,20 +91,20 @@ describe('lmdb queue: power loss', () => {
         assert.ok(acknowledged > 0);
         assert.equal(lost, 0);
       } finally {
-        removeDisk(disk);
+        disk.remove();
       }
     });
   }
 
   it('control: with syncing off the same test finds losses', { timeout: 60_000 }, async (t) => {
-    const disk = makeDisk();
+    const disk = makeDisk(64);
     if (!disk) return t.skip('mounting an image is not allowed');
     try {
       const [lost, acknowledged] = await lostOn(disk, 4096, true);
       t.diagnostic(`${acknowledged} acknowledged, ${lost} lost`);
       assert.ok(lost > 0);
     } finally {
-      removeDisk(disk);
+      disk.remove();
     }
   });
 });

@@ -64,7 +64,8 @@ export function openGate(directory: string, create: boolean): Result<Gate, Store
     }
     return ok(new Gate(directory));
   } catch (error) {
-    return err(faultOf(error));
+    const { kind, reason } = faultOf(error);
+    return err({ kind, reason: `${directory}/gate: ${reason}` });
   }
 }
 

@@ -12,6 +12,8 @@
  * so whoever wants it alone puts up a sign, the file `gate.sign`, and writers that see it let what
  * is under way finish first. A sign left by a killed process delays writers by STALE_SIGN_MS.
  *
+ * SQLite wants the whole path: the account of the process must be able to search all directories above.
+ *
  * Cost: one look for the sign per turn of the event loop that writes.
  */
 import { closeSync, existsSync, openSync, rmSync } from 'node:fs';
