@@ -18,7 +18,7 @@ import {
 export type AuthKind = 'cheap' | 'argon2id';
 
 export type Server = {
-  readonly name: string;
+  readonly name: 'Postfix' | 'Postern';
   readonly relayPort: number;
   readonly submissionPort: number;
   /** Roots of the process trees whose CPU counts. */
@@ -30,34 +30,26 @@ export type Setup = {
   readonly sinkPort: number;
   readonly auth: AuthKind;
   readonly dovecotCache: boolean;
+  readonly certificate: 'rsa' | 'ecdsa';
 };
 
 export const USER = 'user@example.org';
 export const PASSWORD = 'correct horse battery';
 
-/** A self-signed RSA-2048 certificate for both. */
-function makeCertificate(directory: string): { readonly cert: string; readonly key: string } {
+const KEYS = {
+  rsa: ['-newkey', 'rsa:2048'],
+  ecdsa: ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256'],
+} as const;
+
+/** A self-signed certificate, RSA-2048 or P-256; both servers get the same kind. */
+function makeCertificate(
+  directory: string,
+  kind: Setup['certificate'],
+): { readonly cert: string; readonly key: string } {
   const cert = join(directory, 'cert.pem');
   const key = join(directory, 'key.pem');
-  execFileSync(
-    'openssl',
-    [
-      'req',
-      '-x509',
-      '-newkey',
-      'rsa:2048',
-      '-nodes',
-      '-days',
-      '30',
-      '-subj',
-      '/CN=localhost',
-      '-keyout',
-      key,
-      '-out',
-      cert,
-    ],
-    { stdio: 'ignore' },
-  );
+  const common = ['-nodes', '-days', '30', '-subj', '/CN=localhost', '-keyout', key, '-out', cert];
+  execFileSync('openssl', ['req', '-x509', ...KEYS[kind], ...common], { stdio: 'ignore' });
   chmodSync(key, 0o644);
   return { cert, key };
 }
@@ -68,7 +60,7 @@ const passwdLine = async (auth: AuthKind): Promise<string> =>
 export async function startPosternServer(setup: Setup): Promise<Server> {
   const directory = makeDirectory('postern-bench-');
   const [relayPort = 0, submissionPort = 0] = await freePorts(2);
-  const { cert, key } = makeCertificate(directory);
+  const { cert, key } = makeCertificate(directory, setup.certificate);
   const instance = await startPostern({
     directory,
     main: {
@@ -105,7 +97,7 @@ smtp unix - - n - - smtp
 export async function startPostfixServer(setup: Setup): Promise<Server> {
   const directory = makeDirectory('postfix-bench-');
   const [relayPort = 0, submissionPort = 0] = await freePorts(2);
-  const { cert, key } = makeCertificate(directory);
+  const { cert, key } = makeCertificate(directory, setup.certificate);
   const dovecot = await startDovecot(directory, setup);
   const instance = await startPostfix({
     main: {
@@ -144,9 +136,9 @@ export async function startPostfixServer(setup: Setup): Promise<Server> {
 /** Dovecot as password checker only. */
 async function startDovecot(directory: string, setup: Setup) {
   for (const name of ['base', 'state']) mkdirSync(join(directory, name));
-  const users = join(directory, 'users');
-  writeFileSync(users, `${await passwdLine(setup.auth)}\n`);
-  chmodSync(users, 0o644);
+  const passdb = setup.dovecotCache
+    ? await writeDict(directory, setup.auth)
+    : await writePasswdFile(directory, setup.auth);
   const config = join(directory, 'dovecot.conf');
   writeFileSync(
     config,
@@ -160,8 +152,7 @@ auth_mechanisms = plain login
 auth_cache_size = ${setup.dovecotCache ? '10M' : '0'}
 auth_cache_verify_password_with_worker = no
 passdb {
-  driver = passwd-file
-  args = ${users}
+  ${passdb}
 }
 userdb {
   driver = static
@@ -178,5 +169,44 @@ service auth {
   const pidFile = join(directory, 'base/master.pid');
   await until('Dovecot runs', () => existsSync(pidFile));
   const pid = Number(readFileSync(pidFile, 'utf8'));
-  return { socket: join(directory, 'auth'), pid, stop: () => void process.kill(pid, 'SIGTERM') };
+  const stop = (): void => {
+    if (setup.dovecotCache) requireCacheUse(config);
+    process.kill(pid, 'SIGTERM');
+  };
+  return { socket: join(directory, 'auth'), pid, stop };
+}
+
+async function writePasswdFile(directory: string, auth: AuthKind): Promise<string> {
+  const users = join(directory, 'users');
+  writeFileSync(users, `${await passwdLine(auth)}\n`);
+  chmodSync(users, 0o644);
+  return `driver = passwd-file\n  args = ${users}`;
+}
+
+/** Dovecot's auth cache takes no entries of a passwd-file, which is in memory already: a dict. */
+async function writeDict(directory: string, auth: AuthKind): Promise<string> {
+  const hash = (await passwdLine(auth)).slice(USER.length + 1);
+  const data = join(directory, 'dict.db');
+  const dict = join(directory, 'dict.conf');
+  writeFileSync(data, `shared/passdb/${USER}\n${JSON.stringify({ password: hash })}\n`);
+  writeFileSync(
+    dict,
+    `uri = file:${data}
+key passdb {
+  key = passdb/%u
+  format = json
+}
+passdb_objects = passdb
+`,
+  );
+  for (const file of [data, dict]) chmodSync(file, 0o644);
+  return `driver = dict\n  args = ${dict}`;
+}
+
+/** A row that claims a cache must have used it. */
+function requireCacheUse(config: string): void {
+  const said = execFileSync('doveadm', ['-c', config, 'auth', 'cache', 'flush'], {
+    encoding: 'utf8',
+  });
+  if (!/^[1-9]\d* cache entries/m.test(said)) throw new Error(`Dovecot's cache is empty: ${said}`);
 }

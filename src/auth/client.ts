@@ -28,7 +28,10 @@ export type AuthClientOptions = {
 };
 
 type Waiting = {
-  readonly via: Channel<ToAuth>;
+  readonly request: ToAuth;
+  /** The connection it was sent on; another one after the first has ended without an answer. */
+  via: Channel<ToAuth>;
+  isRepeated: boolean;
   readonly resolve: (answer: AuthAnswer) => void;
   readonly timer: NodeJS.Timeout;
 };
@@ -59,10 +62,20 @@ export function openAuthClient(options: AuthClientOptions): AuthClient {
       },
       onClose: () => {
         if (channel === opened) channel = undefined;
-        for (const [seq, { via }] of waiting) if (via === opened) settle(seq, UNAVAILABLE);
+        for (const [seq, one] of waiting) if (one.via === opened) repeat(seq, one);
       },
     });
     return opened;
+  };
+
+  /** The auth process is replaced at a reload: the next one answers what the last one left. */
+  const repeat = (seq: number, one: Waiting): void => {
+    if (one.isRepeated || isClosed) return settle(seq, UNAVAILABLE);
+    channel ??= open();
+    channel.socket.ref();
+    one.isRepeated = true;
+    one.via = channel;
+    channel.send(one.request);
   };
 
   return {
@@ -74,9 +87,10 @@ export function openAuthClient(options: AuthClientOptions): AuthClient {
         const timer = setTimeout(() => settle(seq, UNAVAILABLE), options.deadlineMs);
         channel ??= open();
         channel.socket.ref();
-        waiting.set(seq, { via: channel, resolve, timer });
         const { service } = options;
-        channel.send({ kind: 'verify', seq, service, username, secret, clientAddress });
+        const request: ToAuth = { kind: 'verify', seq, service, username, secret, clientAddress };
+        waiting.set(seq, { request, via: channel, isRepeated: false, resolve, timer });
+        channel.send(request);
       }),
     close: () => {
       isClosed = true;

@@ -1,11 +1,12 @@
 /**
- * Who is told about a delivery, and by which message.
+ * Who is told about a delivery, and by which messages.
  *
- * Reports have the null sender and are never answered by a report. A bounce that cannot be
- * delivered becomes a double bounce for the postmaster when notify_classes has `2bounce`, and is
- * dropped with a warning otherwise; a double bounce is always dropped. NOTIFY= decides for each
- * recipient (RFC 3461 section 4.1). The report is a queue entry of its own that the caller commits
- * in the transaction that ends the recipients.
+ * Reports have the null sender and are never answered by a report. NOTIFY= decides for each
+ * recipient (RFC 3461 section 4.1). notify_classes decides what the postmaster gets besides: copies
+ * of bounces (`bounce`) and of delay notices (`delay`), always with the header only; and bounces
+ * that could not be delivered (`2bounce`), which are dropped with a warning otherwise. What fails
+ * on its way to the postmaster is dropped with a warning. Each report is a queue entry of its own
+ * that the caller commits in the transaction that ends the recipients.
  *
  * @see RFC 3461, RFC 5321 section 4.5.5, bounce(8)
  */
@@ -13,20 +14,18 @@
 import { Meter } from '../cleanup/meter.ts';
 import type { Config } from '../conf/params.ts';
 import type { Logger } from '../log/maillog.ts';
-import type { Dsn } from '../mail/dsn.ts';
 import type { Notify, QueueEntry, Recipient, RecipientState } from '../mail/stages.ts';
 import type { NewMessage } from '../queue/store.ts';
 import { rewriteAddress } from '../rewrite/rewrite.ts';
 import type { Result } from '../util/result.ts';
 import { splitList } from '../util/text.ts';
-import { buildReport, type ReportKind } from './report.ts';
-
-export type Failure = { readonly recipient: Recipient; readonly dsn: Dsn };
+import { buildReport, type ReportResult } from './report.ts';
+import { OWN_TEMPLATES, type ReportKind, type Templates, templateText } from './template.ts';
 
 export type BounceInput = {
   readonly entry: QueueEntry;
   readonly kind: ReportKind;
-  readonly failures: readonly Failure[];
+  readonly results: readonly ReportResult[];
   /** Stored form: the whole message, or at least its header. */
   readonly body: Buffer;
 };
@@ -36,6 +35,8 @@ export type BounceParts = {
   readonly nowMs: number;
   readonly newId: () => string;
   readonly logger: Pick<Logger, 'warning'>;
+  /** Of bounce_template_file; absent: our words. */
+  readonly templates?: Templates;
   /**
    * Recipients as cleanup makes them (virtual aliases expanded). Absent or failing: the address as
    * it is.
@@ -45,24 +46,40 @@ export type BounceParts = {
   ) => Promise<Result<readonly RecipientState[], string>>;
 };
 
-export type Reporter = (input: BounceInput) => Promise<NewMessage | undefined>;
+/** `to` is for the log: `sender non-delivery notification`, `postmaster delay notification`. */
+export type Report = NewMessage & { readonly to: 'sender' | 'postmaster' };
+
+export type Reporter = (input: BounceInput) => Promise<readonly Report[]>;
 
 export const makeReporter =
   (parts: BounceParts): Reporter =>
   (input) =>
-    composeBounce(input, parts);
+    composeReports(input, parts);
 
-/** The report, or undefined when nobody is to be told. */
-export async function composeBounce(
+/** The reports, none when nobody is to be told. */
+export async function composeReports(
   input: BounceInput,
   parts: BounceParts,
-): Promise<NewMessage | undefined> {
-  const { entry, kind, body } = input;
+): Promise<readonly Report[]> {
+  const reports: Report[] = [];
+  for (const addressee of addressees(input, parts)) {
+    const isCopy = addressee.kind !== 'sender';
+    const results = isCopy
+      ? input.results
+      : input.results.filter(({ recipient }) => isWanted(recipient.notify, input.kind));
+    if (results.length > 0) reports.push(await compose({ ...input, results }, addressee, parts));
+  }
+  return reports;
+}
+
+async function compose(
+  { entry, kind, results, body }: BounceInput,
+  addressee: Addressee,
+  parts: BounceParts,
+): Promise<Report> {
   const { config, nowMs } = parts;
-  const results = input.failures.filter(({ recipient }) => isWanted(recipient.notify, kind));
-  if (results.length === 0) return undefined;
-  const address = addressee(entry, kind, parts);
-  if (!address) return undefined;
+  const template = (parts.templates ?? OWN_TEMPLATES)[kind];
+  const isCopy = addressee.kind !== 'sender';
   const isLarge =
     entry.content.wireBytes > config.bounce_size_limit || body.length < entry.content.wireBytes;
   const id = parts.newId();
@@ -73,9 +90,13 @@ export async function composeBounce(
     results,
     body,
     // RET= is about failures only (RFC 3461 section 4.3).
-    headersOnly: kind !== 'failed' || entry.ret === 'HDRS' || isLarge,
-    to: address.to,
-    subject: address.isDouble ? 'Postmaster Copy: Undelivered Mail' : SUBJECTS[kind],
+    headersOnly: kind !== 'failed' || entry.ret === 'HDRS' || isLarge || addressee.kind === 'copy',
+    to: addressee.to,
+    isCopy,
+    subject: isCopy ? template.postmasterSubject : template.subject,
+    from: authorOf(template.from, config.myorigin),
+    text: templateText(template, config),
+    charset: template.charset,
     id,
     nowMs,
     retryUntilMs: entry.arrivedMs + config[lifetime] * 1000,
@@ -86,15 +107,16 @@ export async function composeBounce(
   const meter = new Meter();
   meter.add(bytes);
   return {
+    to: isCopy ? 'postmaster' : 'sender',
     body: bytes,
     entry: {
       id,
       arrivedMs: nowMs,
-      sender: address.sender,
+      sender: isCopy ? doubleBounceOf(config) : '',
       envid: '',
       ret: '',
       smtputf8: entry.smtputf8,
-      recipients: await recipientsOf(address.to, parts),
+      recipients: await recipientsOf(addressee.to, parts),
       content: meter.content(),
       origin: {
         client: { name: 'localhost', address: '', port: 0 },
@@ -105,16 +127,19 @@ export async function composeBounce(
       onHold: false,
       attempts: 0,
       warned: false,
-      internal: address.isDouble ? 'double-bounce' : 'bounce',
+      internal: isCopy ? 'double-bounce' : 'bounce',
     },
   };
 }
 
-const SUBJECTS: Readonly<Record<ReportKind, string>> = {
-  failed: 'Undelivered Mail Returned to Sender',
-  delayed: 'Delayed Mail (still being retried)',
-  delivered: 'Successful Mail Delivery Report',
-};
+/** `ADDRESS (NAME)` of a template as `NAME <ADDRESS@origin>`. */
+function authorOf(from: string, myorigin: string): string {
+  const parts = /^(\S+)\s+\((.*)\)$/.exec(from) ?? /^(\S+)()$/.exec(from);
+  if (!parts) return from;
+  const [, user = '', name = ''] = parts;
+  const address = user.includes('@') ? user : `${user}@${myorigin}`;
+  return name === '' ? address : `${name} <${address}>`;
+}
 
 const NOTIFY_FOR: Readonly<Record<ReportKind, Notify>> = {
   failed: 'FAILURE',
@@ -126,30 +151,48 @@ const NOTIFY_FOR: Readonly<Record<ReportKind, Notify>> = {
 const isWanted = (notify: readonly Notify[], kind: ReportKind): boolean =>
   notify.length === 0 ? kind !== 'delivered' : notify.includes(NOTIFY_FOR[kind]);
 
-type Addressee = { readonly to: string; readonly sender: string; readonly isDouble: boolean };
+type Addressee = {
+  readonly to: string;
+  /** `copy`: of a report that the sender gets too. `double`: in place of it. */
+  readonly kind: 'sender' | 'copy' | 'double';
+};
 
-function addressee(
-  entry: QueueEntry,
-  kind: ReportKind,
-  { config, logger }: BounceParts,
-): Addressee | undefined {
-  const doubleBounce = rewriteAddress(config.double_bounce_sender, config);
-  const isDoubleBounce =
-    entry.internal === 'double-bounce' || entry.sender.toLowerCase() === doubleBounce.toLowerCase();
-  if (isDoubleBounce || entry.internal === 'notice') {
+const doubleBounceOf = (config: Config): string =>
+  rewriteAddress(config.double_bounce_sender, config);
+
+function addressees({ entry, kind }: BounceInput, parts: BounceParts): readonly Addressee[] {
+  const { config, logger } = parts;
+  const isNotice =
+    entry.internal === 'double-bounce' ||
+    entry.internal === 'notice' ||
+    entry.sender.toLowerCase() === doubleBounceOf(config).toLowerCase();
+  if (isNotice) {
     if (kind === 'failed') {
       logger.warning(`${entry.id}: undeliverable postmaster notification discarded`);
     }
-    return undefined;
+    return [];
   }
-  if (entry.sender !== '') return { to: entry.sender, sender: '', isDouble: false };
-  if (kind !== 'failed') return undefined;
-  if (!splitList(config.notify_classes.toLowerCase()).includes('2bounce')) {
-    logger.warning(`${entry.id}: undeliverable bounce discarded (notify_classes has no 2bounce)`);
-    return undefined;
+  const classes = splitList(config.notify_classes.toLowerCase());
+  const postmaster = (
+    name: 'bounce_notice_recipient' | '2bounce_notice_recipient' | 'delay_notice_recipient',
+    as: Addressee['kind'],
+  ): Addressee => ({ to: rewriteAddress(config[name], config), kind: as });
+  const sender: readonly Addressee[] =
+    entry.sender === '' ? [] : [{ to: entry.sender, kind: 'sender' }];
+  if (kind === 'delivered') return sender;
+  if (kind === 'delayed') {
+    return classes.includes('delay')
+      ? [...sender, postmaster('delay_notice_recipient', 'copy')]
+      : sender;
   }
-  const to = rewriteAddress(config['2bounce_notice_recipient'], config);
-  return { to, sender: doubleBounce, isDouble: true };
+  if (entry.sender !== '') {
+    return classes.includes('bounce')
+      ? [...sender, postmaster('bounce_notice_recipient', 'copy')]
+      : sender;
+  }
+  if (classes.includes('2bounce')) return [postmaster('2bounce_notice_recipient', 'double')];
+  logger.warning(`${entry.id}: undeliverable bounce discarded`);
+  return [];
 }
 
 async function recipientsOf(

@@ -13,22 +13,35 @@ import MimeNode from 'nodemailer/lib/mime-node';
 import { externalAddress } from '../mail/address.ts';
 import type { Dsn } from '../mail/dsn.ts';
 import { mailDate } from '../mail/received.ts';
-import type { QueueEntry, Recipient } from '../mail/stages.ts';
+import type { DeliveryAction, QueueEntry, Recipient } from '../mail/stages.ts';
+import type { ReportKind } from './template.ts';
 
-export type ReportKind = 'failed' | 'delayed' | 'delivered';
+export type ReportResult = {
+  readonly recipient: Recipient;
+  readonly dsn: Dsn;
+  /** What a success was: `Action:` of the recipient. */
+  readonly action?: DeliveryAction;
+};
 
 export type ReportFacts = {
   readonly kind: ReportKind;
   /** The message that is reported about. */
   readonly entry: QueueEntry;
-  readonly results: readonly { readonly recipient: Recipient; readonly dsn: Dsn }[];
+  readonly results: readonly ReportResult[];
   /** The returned message in stored form (CRLF), whole or cut behind its header. */
   readonly body: Buffer;
   /** Return the header only. */
   readonly headersOnly: boolean;
   /** Where the report goes, internal form. */
   readonly to: string;
+  /** For the postmaster: no text for a sender, `Auto-Submitted: auto-generated`. */
+  readonly isCopy: boolean;
   readonly subject: string;
+  /** The From: field. */
+  readonly from: string;
+  /** What a person reads first, LF line ends; and its charset. */
+  readonly text: string;
+  readonly charset: string;
   /** Queue id of the report itself. */
   readonly id: string;
   readonly nowMs: number;
@@ -41,10 +54,11 @@ export type ReportFacts = {
 
 /** The whole message, CRLF line ends, its Received: field included. */
 export async function buildReport(facts: ReportFacts): Promise<Buffer> {
-  const { entry, myhostname, myorigin, id, nowMs } = facts;
+  const { entry, myhostname, id, nowMs } = facts;
   const isGlobal = entry.smtputf8;
   const returned = facts.headersOnly ? headerOf(facts.body) : facts.body;
-  const has8bit = isGlobal || !isAscii(returned);
+  const notice8bit = /[^\x00-\x7f]/.test(facts.text);
+  const has8bit = isGlobal || notice8bit || !isAscii(returned);
   const root = new MimeNode('multipart/report; report-type=delivery-status', {
     boundaryPrefix: `${id}.${nowMs}`,
     hostname: myhostname,
@@ -55,13 +69,17 @@ export async function buildReport(facts: ReportFacts): Promise<Buffer> {
   root.setHeader([
     { key: 'Date', value: mailDate(nowMs) },
     { key: 'Subject', value: raw(facts.subject) },
-    { key: 'Auto-Submitted', value: raw('auto-replied') },
+    { key: 'Auto-Submitted', value: raw(facts.isCopy ? 'auto-generated' : 'auto-replied') },
     { key: 'Message-ID', value: `<${compactDate(nowMs)}.${id}@${myhostname}>` },
   ]);
   if (has8bit) root.setHeader('Content-Transfer-Encoding', '8bit');
 
-  const notice = root.createChild('text/plain; charset=us-ascii');
+  // Text in front of the first part: MimeNode writes the content of a multipart there.
+  root.setContent('This is a MIME-encapsulated message.\r\n\r\n');
+
+  const notice = root.createChild(`text/plain; charset=${oneLine(facts.charset)}`);
   notice.setHeader('Content-Description', 'Notification');
+  if (notice8bit) notice.setHeader('Content-Transfer-Encoding', '8bit');
   notice.setContent(noticeText(facts));
 
   const status = root.createChild(
@@ -77,14 +95,15 @@ export async function buildReport(facts: ReportFacts): Promise<Buffer> {
   // MimeNode would parse and rewrite addresses, so these fields stand before its own.
   const head =
     `Received: by ${myhostname} (${facts.mail_name})\r\n\tid ${id}; ${mailDate(nowMs)}\r\n` +
-    `From: ${oneLine(`MAILER-DAEMON@${myorigin} (Mail Delivery System)`)}\r\n` +
+    `From: ${oneLine(facts.from)}\r\n` +
     `To: ${oneLine(externalAddress(facts.to))}\r\n`;
   return Buffer.concat([Buffer.from(head, 'utf8'), await root.build()]);
 }
 
 /** The part header is ours, since MimeNode would encode text/rfc822-headers. */
-function returnedHead({ headersOnly, entry, kind }: ReportFacts, has8bit: boolean): string {
-  const what = kind === 'failed' ? 'Undelivered' : kind === 'delayed' ? 'Delayed' : 'Delivered';
+function returnedHead(facts: ReportFacts, has8bit: boolean): string {
+  const { headersOnly, entry, kind } = facts;
+  const what = kind === 'delivered' ? 'Message' : 'Undelivered Message';
   const type = headersOnly
     ? entry.smtputf8
       ? 'message/global-headers'
@@ -94,11 +113,17 @@ function returnedHead({ headersOnly, entry, kind }: ReportFacts, has8bit: boolea
       : 'message/rfc822';
   const lines = [
     `Content-Type: ${type}`,
-    `Content-Description: ${what} Message${headersOnly ? ' Headers' : ''}`,
+    `Content-Description: ${what}${headersOnly ? ' Headers' : ''}`,
     ...(has8bit ? ['Content-Transfer-Encoding: 8bit'] : []),
+    '',
+    oneLine(`Return-Path: <${senderOf(facts)}>`),
   ];
-  return `${lines.join('\r\n')}\r\n\r\n`;
+  return `${lines.join('\r\n')}\r\n`;
 }
+
+/** The null sender by the name that mail programs show. */
+const senderOf = ({ entry, myorigin }: ReportFacts): string =>
+  entry.sender === '' ? `MAILER-DAEMON@${myorigin}` : externalAddress(entry.sender);
 
 /** Bytes up to the blank line, which is left out. */
 function headerOf(body: Buffer): Buffer {
@@ -107,37 +132,10 @@ function headerOf(body: Buffer): Buffer {
   return end < 0 ? body : body.subarray(0, end + 2);
 }
 
-/** What a person reads. */
-function noticeText(facts: ReportFacts): string {
-  const { kind, results, myhostname, retryUntilMs } = facts;
-  const opening: Readonly<Record<ReportKind, readonly string[]>> = {
-    failed: [
-      'Your message could not be delivered to one or more recipients.',
-      'They are listed below with the reason, and what you sent is attached.',
-      '',
-      'If the reason does not help, ask <postmaster> and include this report.',
-    ],
-    delayed: [
-      '####################################################################',
-      '# THIS IS A WARNING ONLY.  YOU DO NOT NEED TO RESEND YOUR MESSAGE. #',
-      '####################################################################',
-      '',
-      'Your message could not be delivered yet. It is kept and tried again',
-      retryUntilMs === undefined ? 'for a while.' : `until ${mailDate(retryUntilMs)}.`,
-      '',
-      'If the reason does not help, ask <postmaster> and include this report.',
-    ],
-    delivered: [
-      'Your message was delivered to the recipients listed below. A next mail',
-      'system that reports no deliveries may have taken it over from here.',
-    ],
-  };
+/** What a person reads: a copy for the postmaster holds the results alone. */
+function noticeText({ text, isCopy, results }: ReportFacts): string {
   const lines = [
-    `This is the mail system at host ${myhostname}.`,
-    '',
-    ...opening[kind],
-    '',
-    '                   The mail system',
+    ...(isCopy ? [] : text.replace(/\n$/, '').split('\n')),
     '',
     ...results.flatMap(({ recipient, dsn }) => wrap(resultText(recipient, dsn))),
   ];
@@ -172,15 +170,15 @@ function statusText(facts: ReportFacts): string {
       `Reporting-MTA: dns; ${myhostname}`,
       ...(isPrintable(entry.envid) ? [`Original-Envelope-Id: ${entry.envid}`] : []),
       `X-Postfix-Queue-ID: ${entry.id}`,
-      `X-Postfix-Sender: ${type}; ${externalAddress(entry.sender)}`,
+      `X-Postfix-Sender: ${type}; ${senderOf(facts)}`,
       `Arrival-Date: ${mailDate(entry.arrivedMs)}`,
     ],
-    ...facts.results.map(({ recipient, dsn }) => recipientFields(facts, recipient, dsn)),
+    ...facts.results.map((result) => recipientFields(facts, result)),
   ];
   return groups.map((fields) => `${fields.map(oneLine).join('\r\n')}\r\n`).join('\r\n');
 }
 
-function recipientFields(facts: ReportFacts, recipient: Recipient, dsn: Dsn): string[] {
+function recipientFields(facts: ReportFacts, { recipient, dsn, action }: ReportResult): string[] {
   const { kind, entry, retryUntilMs } = facts;
   const type = entry.smtputf8 ? 'utf-8' : 'rfc822';
   const { address, original, orcpt } = recipient;
@@ -189,7 +187,7 @@ function recipientFields(facts: ReportFacts, recipient: Recipient, dsn: Dsn): st
   const fields = [
     `Final-Recipient: ${type}; ${externalAddress(address)}`,
     ...(orcpt !== '' || original !== '' ? [`Original-Recipient: ${origin}`] : []),
-    `Action: ${kind}`,
+    `Action: ${action ?? kind}`,
     `Status: ${dsn.status}`,
   ];
   if (dsn.remote) {

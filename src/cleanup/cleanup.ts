@@ -1,25 +1,29 @@
 /**
- * From what a client sent to what is stored: the header seen once, the body passed through.
+ * From what a client sent to what is stored: the header field by field, the body passed through.
  *
  * One `Cleaning` a message. Pieces are in stored form already (CRLF line ends, no stray CR or LF,
- * not dot-stuffed). The header is held until its end, at most header_size_limit; then trace field,
- * header and missing fields go to the draft in one piece, and the body follows uncopied. `finish`
- * does the envelope and says what the queue entry needs, or what to tell the client.
+ * not dot-stuffed). A header is held until its end and cleaned in one go; the body follows uncopied.
+ * Where the body must be looked at (body_checks, MIME headers, strict_*), and for a header longer
+ * than header_size_limit, the message is walked line by line instead (`walked.ts`). `finish` does the
+ * envelope and says what the queue entry needs, or what to tell the client.
  *
  * The draft belongs to the caller, who commits or aborts it.
  *
  * @see cleanup(8)
  */
+import { after, type MaybePromise } from '../lookup/maps.ts';
+import { fieldText, scanHeader } from '../mail/header.ts';
 import type { Reply } from '../mail/reply.ts';
-import { reply } from '../mail/reply.ts';
 import type { Content, Envelope, RecipientState } from '../mail/stages.ts';
 import type { Draft } from '../queue/store.ts';
-import { rewriteSender } from '../rewrite/rewrite.ts';
 import { err, ok, type Result } from '../util/result.ts';
 import { splitList } from '../util/text.ts';
-import { cleanHeader, type HeaderFacts } from './headers.ts';
+import { FieldCleaner, type HeaderFacts } from './fields.ts';
 import { Meter } from './meter.ts';
-import { cleanRecipients, type RecipientParts } from './recipients.ts';
+import { cleanEnvelope, type RecipientParts } from './recipients.ts';
+import { fieldSettings, type MailClass, mustWalk } from './settings.ts';
+import { ContentVerdict, type Provenance } from './verdict.ts';
+import { WalkedContent } from './walked.ts';
 
 export type Source = {
   readonly draft: Pick<Draft, 'id' | 'write'>;
@@ -27,21 +31,41 @@ export type Source = {
   readonly trace: string;
   /** The sender, for a missing From. Internal form. */
   readonly sender: string;
-  /** A client in local_header_rewrite_clients, or a local submission: missing fields are added. */
+  /**
+   * A client in local_header_rewrite_clients, or a local submission: header addresses are completed
+   * and rewritten, missing fields added.
+   */
   readonly isLocal: boolean;
   readonly atMs: number;
-  /** Our own bounce or notice: no always_bcc, no hop limit. */
+  /** Our own bounce or notice: no copies, no hop limit, no checks but internal_mail_filter_classes. */
   readonly isInternal?: boolean;
+  /** What internal_mail_filter_classes calls internal mail. */
+  readonly mailClass?: MailClass;
+  /** Of the submitting user, for a missing From. */
+  readonly fullName?: string;
+  /** For the log; without it the message comes from `local`. */
+  readonly from?: Omit<Provenance, 'sender'>;
 };
 
 export type Cleaned = HeaderFacts & {
   readonly content: Content;
   readonly sender: string;
   readonly recipients: readonly RecipientState[];
+  /** A rule says DISCARD: say 250 and store nothing. */
+  readonly isDiscarded: boolean;
+  /** A rule says HOLD. */
+  readonly isHeld: boolean;
+  /** FILTER and REDIRECT of the last rule that said so. */
+  readonly filter?: string;
+  readonly redirect?: string;
 };
 
-/** `reason` is for the log: why the client gets a temporary refusal. */
-export type CleanupFault = { readonly reply: Reply; readonly reason: string };
+/** `reason` is for the log: why the client is refused; already logged when `isLogged`. */
+export type CleanupFault = {
+  readonly reply: Reply;
+  readonly reason: string;
+  readonly isLogged: boolean;
+};
 
 export interface Cleanup {
   begin(source: Source): Cleaning;
@@ -50,8 +74,8 @@ export interface Cleanup {
 export interface Cleaning {
   /** As Draft.write: true, or a promise to await before the next piece. */
   write(piece: Buffer): true | Promise<void>;
-  /** The last piece has been written. */
-  finish(envelope: Envelope): Promise<Result<Cleaned, CleanupFault>>;
+  /** The last piece has been written. `copies`: further recipients (BCC of an access table). */
+  finish(envelope: Envelope, copies?: readonly string[]): Promise<Result<Cleaned, CleanupFault>>;
   /** Bytes stored so far. */
   readonly wireBytes: number;
 }
@@ -65,22 +89,27 @@ const BLANK_LINE = Buffer.from('\r\n\r\n', 'latin1');
 const LF = 0x0a;
 const CRLF = Buffer.from('\r\n', 'latin1');
 
-const NO_HEADER: HeaderFacts = { hops: 0, messageId: '', from: [], deliveredTo: [] };
-
 class MessageCleaning implements Cleaning {
   readonly #parts: RecipientParts;
-  readonly #drops: ReadonlySet<string>;
   readonly #source: Source;
   readonly #meter = new Meter();
+  readonly #verdict: ContentVerdict;
+  readonly #fields: FieldCleaner;
   /** Pieces of the header so far; undefined once it has been stored. */
   #held: Buffer[] | undefined = [];
   #heldBytes = 0;
-  #facts: HeaderFacts = NO_HEADER;
+  /** Line by line from here on. */
+  #walked: WalkedContent | undefined;
 
   constructor(parts: RecipientParts, drops: ReadonlySet<string>, source: Source) {
     this.#parts = parts;
-    this.#drops = drops;
     this.#source = source;
+    const from = { client: 'local', ...source.from, sender: source.sender };
+    const settings = fieldSettings(parts, drops, source);
+    const asks = settings.checks !== undefined;
+    this.#verdict = new ContentVerdict(source.draft.id, from, parts.log, asks);
+    this.#fields = new FieldCleaner({ ...settings, verdict: this.#verdict });
+    if (mustWalk(parts, source)) this.#walk();
   }
 
   get wireBytes(): number {
@@ -88,35 +117,68 @@ class MessageCleaning implements Cleaning {
   }
 
   write(piece: Buffer): true | Promise<void> {
+    if (this.#verdict.refusal) return true;
+    if (this.#walked) return this.#walked.write(piece);
     if (!this.#held) return this.#store(piece);
     const isEnd = this.#endsHeader(piece);
     this.#held.push(piece);
     this.#heldBytes += piece.length;
-    if (!isEnd && this.#heldBytes < this.#parts.config.header_size_limit) return true;
-    return this.#storeHeader();
+    if (isEnd) return settled(this.#storeHeader());
+    if (this.#heldBytes < this.#parts.config.header_size_limit) return true;
+    return this.#walk().write(this.#takeHeld());
   }
 
-  async finish(envelope: Envelope): Promise<Result<Cleaned, CleanupFault>> {
-    const { config } = this.#parts;
-    if (this.#held) {
+  async finish(
+    envelope: Envelope,
+    copies: readonly string[] = [],
+  ): Promise<Result<Cleaned, CleanupFault>> {
+    if (!this.#verdict.refusal) await this.#finishContent();
+    const verdict = this.#verdict;
+    if (verdict.refusal && !verdict.isDiscarded) {
+      const { reply: answer, reason, isRule } = verdict.refusal;
+      return err({ reply: answer, reason, isLogged: isRule === true });
+    }
+    const isInternal = this.#source.isInternal === true;
+    const more = [...copies, ...verdict.copies];
+    const cleaned = await cleanEnvelope(envelope, more, !isInternal, this.#parts);
+    if (!cleaned.ok) return err({ ...cleaned.error, isLogged: false });
+    return ok({
+      ...this.#fields.facts,
+      ...cleaned.value,
+      content: this.#meter.content(),
+      isDiscarded: verdict.isDiscarded,
+      isHeld: verdict.isHeld,
+      ...(verdict.filter === undefined ? {} : { filter: verdict.filter }),
+      ...(verdict.redirect === undefined ? {} : { redirect: verdict.redirect }),
+    });
+  }
+
+  async #finishContent(): Promise<void> {
+    if (this.#walked) await this.#walked.end();
+    else if (this.#held) {
       if (this.#held.at(-1)?.at(-1) !== LF && this.#heldBytes > 0) this.#held.push(CRLF);
       await this.#storeHeader();
     }
-    if (!this.#meter.endsLine) await this.#store(CRLF);
-    const isInternal = this.#source.isInternal === true;
-    if (!isInternal && this.#facts.hops >= config.hopcount_limit) {
-      return fault(reply(554, '5.4.6', 'Error: too many hops'), 'too many hops');
-    }
-    const recipients = await cleanRecipients(envelope.recipients, !isInternal, this.#parts);
-    if (!recipients.ok) {
-      return fault(reply(451, '4.6.0', 'Alias expansion error'), recipients.error);
-    }
-    return ok({
-      ...this.#facts,
-      content: this.#meter.content(),
-      sender: rewriteSender(envelope.sender, config),
-      recipients: recipients.value,
+    if (!this.#meter.endsLine && !this.#verdict.refusal) await this.#store(CRLF);
+  }
+
+  #walk(): WalkedContent {
+    const { trace } = this.#source;
+    this.#walked = new WalkedContent({
+      parts: this.#parts,
+      trace: Buffer.from(trace, 'utf8').toString('latin1'),
+      fields: this.#fields,
+      verdict: this.#verdict,
+      seesBody: mustWalk(this.#parts, this.#source),
+      store: (piece) => this.#store(piece),
     });
+    return this.#walked;
+  }
+
+  #takeHeld(): Buffer {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    return held.length === 1 ? (held[0] ?? CRLF) : Buffer.concat(held);
   }
 
   /** Whether the blank line is in this piece, or begins in the one before. */
@@ -128,37 +190,40 @@ class MessageCleaning implements Cleaning {
     return seam.includes(BLANK_LINE);
   }
 
-  #storeHeader(): true | Promise<void> {
-    const { draft, trace, sender, isLocal, atMs } = this.#source;
-    const { config } = this.#parts;
-    const held = this.#held ?? [];
-    const bytes = held.length === 1 ? (held[0] ?? CRLF) : Buffer.concat(held);
-    this.#held = undefined;
+  #storeHeader(): MaybePromise<void> {
+    const bytes = this.#takeHeld();
     // Only the examined part becomes text; a body that came in the same piece stays as it is.
     const end = bytes.indexOf(BLANK_LINE);
-    const isCut = end < 0 && this.#heldBytes >= config.header_size_limit;
     const examined = end < 0 ? headEnd(bytes) : end + BLANK_LINE.length;
-    const text = markMailbox(bytes.toString('latin1', 0, examined));
-    const adds = !isCut && (isLocal || config.always_add_missing_headers);
-    const missing = adds
-      ? { queueId: draft.id, myhostname: config.myhostname, sender, atMs }
-      : undefined;
-    const { header, bodyStart, ...facts } = cleanHeader(text, this.#drops, missing);
-    this.#facts = facts;
-    // A header cut off by its limit goes on in what follows: no blank line may be put there.
-    const blank = isCut && bodyStart === text.length ? '' : '\r\n';
-    const head = Buffer.from(header + blank + text.slice(bodyStart), 'latin1');
-    const first = this.#store(
-      trace === '' ? head : Buffer.concat([Buffer.from(trace, 'utf8'), head]),
-    );
-    if (examined === bytes.length) return first;
-    const body = bytes.subarray(examined);
-    return first === true ? this.#store(body) : this.#storeAfter(first, body);
+    const trace = Buffer.from(this.#source.trace, 'utf8').toString('latin1');
+    const text = trace + openingLines(bytes.toString('latin1', 0, examined));
+    const { fields, end: headerEnd, isBlankMissing } = scanHeader(text);
+    const cleaned = this.#cleanFields(text, fields, 0);
+    return after(cleaned, () => {
+      if (this.#verdict.refusal) return undefined;
+      this.#fields.end();
+      const bodyStart = isBlankMissing ? headerEnd : headerEnd + blankLength(text, headerEnd);
+      const head = `${this.#fields.take()}\r\n${text.slice(bodyStart)}`;
+      const first = this.#store(Buffer.from(head, 'latin1'));
+      if (examined === bytes.length) return unlessDone(first);
+      const body = bytes.subarray(examined);
+      if (first === true) return unlessDone(this.#store(body));
+      return first.then(() => unlessDone(this.#store(body)));
+    });
   }
 
-  async #storeAfter(ready: Promise<void>, piece: Buffer): Promise<void> {
-    await ready;
-    await this.#store(piece);
+  #cleanFields(
+    text: string,
+    fields: ReturnType<typeof scanHeader>['fields'],
+    from: number,
+  ): MaybePromise<void> {
+    for (let at = from; at < fields.length; at += 1) {
+      const field = fields[at];
+      if (!field || this.#verdict.refusal) return undefined;
+      const done = this.#fields.field(fieldText(text, field), 'primary');
+      if (done instanceof Promise) return done.then(() => this.#cleanFields(text, fields, at + 1));
+    }
+    return undefined;
   }
 
   #store(piece: Buffer): true | Promise<void> {
@@ -167,10 +232,31 @@ class MessageCleaning implements Cleaning {
   }
 }
 
+const settled = (done: MaybePromise<void>): true | Promise<void> =>
+  done instanceof Promise ? done : true;
+const unlessDone = (taken: true | Promise<void>): MaybePromise<void> =>
+  taken === true ? undefined : taken;
+
+const blankLength = (text: string, at: number): number => (text.startsWith('\r\n', at) ? 2 : 0);
+
 const MAILBOX = /^>*From /;
 
-/** A mailbox separator in front is no header: Postfix keeps it as `Mailbox-Line:`. */
-const markMailbox = (text: string): string => (MAILBOX.test(text) ? `Mailbox-Line: ${text}` : text);
+/**
+ * The start of a message as its sender gave it: mailbox separators become `X-Mailbox-Line:` fields, and
+ * a blank at the start begins the body.
+ */
+function openingLines(text: string): string {
+  if (!/^(?:>*From |[ \t])/.test(text)) return text;
+  let opening = '';
+  let at = 0;
+  while (MAILBOX.test(text.slice(at, at + 200))) {
+    const end = text.indexOf('\n', at);
+    const next = end < 0 ? text.length : end + 1;
+    opening += `X-Mailbox-Line: ${text.slice(at, next)}`;
+    at = next;
+  }
+  return `${opening}${/^[ \t]/.test(text.slice(at, at + 1)) ? '\r\n' : ''}${text.slice(at)}`;
+}
 
 /** Behind the last whole line, so that no line is read in halves. */
 const headEnd = (bytes: Buffer): number => {
@@ -182,6 +268,3 @@ const headEnd = (bytes: Buffer): number => {
 const isHeaderStart = (piece: Buffer): boolean =>
   /^(?:[!-9;-~]+[ \t]*(?::|$)|>*From )/.test(piece.toString('latin1', 0, 200)) ||
   piece.length < 200;
-
-const fault = (answer: Reply, reason: string): Result<Cleaned, CleanupFault> =>
-  err({ reply: answer, reason });

@@ -2,89 +2,114 @@
  * `postern check`: everything that can be known of a configuration without running it.
  *
  * Faults (exit 1): main.cf or master.cf that does not parse, values that do not fit, rows that would
- * not start. Warnings (exit 0): parameters that are set and not implemented here, unknown ones, a
- * chroot column that cannot be honoured.
+ * not start. Warnings (exit 0): settings that do nothing here, with what that means; names that
+ * nothing knows; names that are going or gone, with what to write; a chroot column that cannot be
+ * honoured; rows that a later one replaces. Each names file and line.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { compatibilityNotice, oldDefaults } from '../conf/compatibility.ts';
 import { loadConfig } from '../conf/config.ts';
-import { parseMainCf } from '../conf/main-cf.ts';
-import { checkPipeArguments, loadMasterCf, type MasterRow } from '../conf/master-cf.ts';
-import { PARAMS } from '../conf/params.ts';
-import { POSTFIX_PARAMETERS } from '../conf/postfix-params.ts';
+import { thisHost } from '../conf/defaults.ts';
+import { type MainCf, parseMainCf } from '../conf/main-cf.ts';
+import { loadMasterCf, type MasterRow } from '../conf/master-cf.ts';
+import { type MasterEntry, parseMasterEntries } from '../conf/master-entry.ts';
+import { checkPipeArguments } from '../conf/master-words.ts';
+import type { Config } from '../conf/params.ts';
+import { makeScope, type Scope } from '../conf/scope.ts';
 import { roleOf } from '../daemon/roles.ts';
+import { checkNames } from './check-names.ts';
 import type { Io } from './main.ts';
 
+export type Findings = { readonly faults: string[]; readonly warnings: string[] };
+
 export async function check(directory: string, io: Pick<Io, 'stdout' | 'stderr'>): Promise<number> {
-  const faults: string[] = [];
-  const warnings: string[] = [];
+  const found: Findings = { faults: [], warnings: [] };
+  const main = join(directory, 'main.cf');
+  const master = join(directory, 'master.cf');
   const config = loadConfig(directory);
-  if (!config.ok) faults.push(...config.error.map(({ text }) => text));
+  if (!config.ok) found.faults.push(...config.error.map(({ text }) => text));
   const rows = loadMasterCf(directory);
-  if (!rows.ok) faults.push(...rows.error.map(({ text }) => text));
-  const list = rows.ok ? rows.value : [];
-  warnings.push(...checkNames(join(directory, 'main.cf'), list));
-  for (const row of list) {
-    const { faults: bad, warnings: odd } = checkRow(join(directory, 'master.cf'), directory, row);
-    faults.push(...bad);
-    warnings.push(...odd);
-  }
-  faults.push(...checkPipeArguments(join(directory, 'master.cf'), list).map(({ text }) => text));
-  for (const text of warnings) io.stderr(`postern: warning: ${text}\n`);
-  for (const text of faults) io.stderr(`postern: error: ${text}\n`);
-  return faults.length > 0 ? 1 : 0;
+  if (!rows.ok) found.faults.push(...rows.error.map(({ text }) => text));
+
+  const parsed = parseMainCf(main, readOrNothing(main));
+  found.warnings.push(...parsed.warnings.map(({ text }) => text));
+  const { entries } = parseMasterEntries(master, readOrNothing(master));
+  checkNames(scopeOf(directory, parsed, entries), parsed, found);
+  found.warnings.push(...replacedRows(master, entries));
+
+  for (const row of rows.ok ? rows.value : []) checkRow(master, directory, row, found);
+  const pipes = checkPipeArguments(master, rows.ok ? rows.value : []);
+  found.faults.push(...pipes.map(({ text }) => text));
+  for (const text of found.warnings) io.stderr(`postern: warning: ${text}\n`);
+  for (const text of found.faults) io.stderr(`postern: error: ${text}\n`);
+  if (config.ok) noteOldDefaults(config.value, parsed, io);
+  return found.faults.length > 0 ? 1 : 0;
 }
 
-/** Parameters that main.cf sets and that do nothing here. */
-function checkNames(file: string, rows: readonly MasterRow[]): string[] {
-  let source: string;
+/** What is missing is a fault already, found by those who need the file. */
+function readOrNothing(file: string): string {
   try {
-    source = readFileSync(file, 'utf8');
+    return readFileSync(file, 'utf8');
   } catch (error) {
-    if (error instanceof Error && 'code' in error) return [];
+    if (error instanceof Error && 'code' in error) return '';
     throw error;
   }
-  const { assignments, warnings } = parseMainCf(file, source);
-  const used = new Set([...source.matchAll(/\$[{(]?\s*(\w+)/g)].map(([, name]) => name));
-  const services = rows.map(({ service }) => `${service}_`);
-  const odd = [...assignments].flatMap(([name, { line }]) => {
-    if (Object.hasOwn(PARAMS, name) || used.has(name)) return [];
-    if (services.some((prefix) => name.startsWith(prefix))) return [];
-    const where = `${file} line ${line}`;
-    if (POSTFIX_PARAMETERS.has(name)) {
-      return [
-        `${where}: ${name} is a parameter of Postfix that is not implemented here: the setting has no effect`,
-      ];
-    }
-    return [
-      `${where}: unused parameter: ${name}; no part of this server and no other value uses it`,
-    ];
-  });
-  return [...warnings.map(({ text }) => text), ...odd];
 }
 
-function checkRow(file: string, directory: string, row: MasterRow) {
-  const faults: string[] = [];
-  const warnings: string[] = [];
-  const where = `${file} line ${row.line}`;
-  const role = roleOf(row.command);
-  if (!role)
-    warnings.push(`${where}: command ${row.command} is not implemented; the row is not started`);
+function scopeOf(
+  directory: string,
+  { assignments }: MainCf,
+  entries: readonly MasterEntry[],
+): Scope {
+  const main = new Map([...assignments].map(([name, { value }]) => [name, value]));
+  return makeScope(directory, main, entries, thisHost(), 'postern');
+}
+
+/** Of two rows with one name and type the later counts. */
+function replacedRows(file: string, entries: readonly MasterEntry[]): string[] {
+  const last = new Map<string, MasterEntry>();
+  const replaced: string[] = [];
+  for (const entry of entries) {
+    const name = `${entry.words[0]}/${entry.words[1]}`;
+    const before = last.get(name);
+    if (before)
+      replaced.push(
+        `file ${file}: line ${before.line}: service ${name} is defined again in line ${entry.line}; that one counts`,
+      );
+    last.set(name, entry);
+  }
+  return replaced;
+}
+
+function checkRow(file: string, directory: string, row: MasterRow, found: Findings): void {
+  const where = `file ${file}: line ${row.line}`;
+  if (!roleOf(row.command)) {
+    found.warnings.push(
+      `${where}: command ${row.command} is not implemented; the row is not started`,
+    );
+  }
   if (row.chroot) {
-    warnings.push(
+    found.warnings.push(
       `${where}: chroot = y cannot be honoured by Node; use RootDirectory= of the systemd unit`,
     );
   }
+  if (row.overrides.size === 0) return;
   const own = loadConfig(directory, row.overrides);
-  if (row.overrides.size > 0 && !own.ok)
-    faults.push(...own.error.map(({ text }) => `${where}: ${text}`));
-  for (const name of row.overrides.keys()) {
-    if (!Object.hasOwn(PARAMS, name)) {
-      const known = POSTFIX_PARAMETERS.has(name) ? 'is not implemented here' : 'is unknown';
-      warnings.push(
-        `${where}: -o ${name} ${known}: the setting has no effect unless another value uses it`,
-      );
-    }
+  if (own.ok) return;
+  for (const { text } of own.error) {
+    const isKnown = found.faults.includes(text);
+    if (!isKnown) found.faults.push(`${where}: ${text}`);
   }
-  return { faults, warnings };
+}
+
+function noteOldDefaults(config: Config, { assignments }: MainCf, io: Pick<Io, 'stderr'>): void {
+  const level = config.compatibility_level;
+  for (const text of compatibilityNotice(level)) io.stderr(`postern: ${text}\n`);
+  for (const name of oldDefaults(level, (each) => assignments.has(each))) {
+    const value = config.lookup(name) ?? '';
+    io.stderr(
+      `postern: using backwards-compatible default setting ${name}=${value === '' ? '(empty)' : value}\n`,
+    );
+  }
 }

@@ -9,6 +9,8 @@ import { resolve } from 'node:path';
 
 export type Io = {
   readonly stdin: NodeJS.ReadableStream;
+  /** All of standard input, without loading streams; absent in tests. */
+  readonly readInput?: () => Promise<Buffer>;
   readonly stdout: (text: string) => void;
   readonly stderr: (text: string) => void;
   readonly configDirectory: string;
@@ -94,10 +96,16 @@ function configDirectoryOf(argv: string[]): string {
 }
 
 enableCompileCache(process.env['NODE_COMPILE_CACHE']);
+// `postconf | head`: whoever read our output has seen enough.
+process.stdout.on('error', () => process.exit(1));
 const [, , name = 'postern', ...argv] = process.argv;
 const configDirectory = configDirectoryOf(argv);
 process.exitCode = await run(name, argv, {
-  stdin: process.stdin,
+  // As a stream it costs time to load: only for those that want it.
+  get stdin() {
+    return process.stdin;
+  },
+  readInput: async () => (await import('./read-input.ts')).readInput(0),
   stdout: (text) => void process.stdout.write(text),
   stderr: (text) => void process.stderr.write(text),
   configDirectory,

@@ -6,26 +6,24 @@
  * -e envelope, -h header, -b body; none of them means all three. Unlike Postfix: the names are
  * always queue ids, `-q` or not, since messages are no files. Line ends are shown as LF.
  */
-import { loadConfig } from '../conf/config.ts';
+import type { Config } from '../conf/params.ts';
 import { printable } from '../log/maillog.ts';
 import { isQueueId } from '../mail/queue-id.ts';
 import type { QueueEntry } from '../mail/stages.ts';
 import type { Body, QueueStore, StoreFault } from '../queue/store.ts';
 import { err, ok, type Result } from '../util/result.ts';
+import { commandConfig } from './command-config.ts';
 import type { Io } from './main.ts';
 import { openQueue } from './queue-access.ts';
 
 const USAGE =
-  'usage: postcat [-b (body text)] [-e (envelope)] [-h (header text)] [-q (queue ID)] [-v] [-c config_dir] [name(s)...]';
+  'usage: postcat [-b (body text)] [-c config_dir] [-d (decimal record type)] ' +
+  '[-e (envelope records)] [-h (header text)] [-q (access queue)] [-v] [file(s)...]';
 
 type Parts = { readonly envelope: boolean; readonly header: boolean; readonly body: boolean };
 
 /** The exit status. */
-export async function postcat(
-  argv: readonly string[],
-  io: Io,
-  loaded = loadConfig(io.configDirectory),
-): Promise<number> {
+export async function postcat(argv: readonly string[], io: Io, loaded?: Config): Promise<number> {
   const fatal = (text: string): number => {
     io.stderr(`postcat: fatal: ${text}\n`);
     return 1;
@@ -33,23 +31,32 @@ export async function postcat(
   const words = argv.filter((word) => word !== '--');
   const flags = words.filter((word) => word.startsWith('-')).join('');
   const ids = words.filter((word) => !word.startsWith('-'));
-  if (/[^-bdehoqv]/.test(flags) || ids.length === 0) return fatal(USAGE);
-  if (!loaded.ok) return fatal(loaded.error.map(({ text }) => text).join('; '));
+  const unknown = /[^-bdehoqv]/.exec(flags)?.[0];
+  if (unknown !== undefined) {
+    io.stderr(`postcat: invalid option -- '${unknown}'\n`);
+    return fatal(USAGE);
+  }
+  if (ids.length === 0) return fatal(USAGE);
+  const config = loaded ?? commandConfig('postcat', io);
+  if (!config) return 1;
   const all = !/[beh]/.test(flags);
   const parts: Parts = {
     envelope: all || flags.includes('e'),
     header: all || flags.includes('h'),
     body: all || flags.includes('b'),
   };
-  const opened = await openQueue(loaded.value, io, 'read');
+  const opened = await openQueue(config, io, 'read');
   if (!opened.ok) return fatal(opened.error);
   const { store } = opened.value;
   try {
     for (const id of ids) {
       const shown = isQueueId(id)
         ? await show(store, id, parts, io.stdout)
-        : err({ reason: 'invalid queue id' });
-      if (!shown.ok) return fatal(`open queue file ${id}: ${shown.error.reason}`);
+        : err({ kind: 'absent' as const, reason: '' });
+      if (shown.ok) continue;
+      const { kind, reason } = shown.error;
+      const why = kind === 'absent' ? 'No such file or directory' : reason;
+      return fatal(`open queue file ${id}: ${why}`);
     }
     return 0;
   } finally {
@@ -62,7 +69,7 @@ async function show(
   id: string,
   parts: Parts,
   write: (text: string) => void,
-): Promise<Result<void, Pick<StoreFault, 'reason'>>> {
+): Promise<Result<void, StoreFault>> {
   const read = await store.read(id);
   if (!read.ok) return read;
   const entry = read.value;

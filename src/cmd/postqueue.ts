@@ -5,178 +5,173 @@
  *   postqueue -f   try all        postqueue -i ID   try one
  *   postqueue -s SITE   try all mail for a domain
  *
- * The queue is read from disk, so both lists work while the server is down; a running qmgr adds
- * which messages are active.
+ * The running queue manager answers, whoever asks (authorized_mailq_users, authorized_flush_users).
+ * While it is down root and the queue's owner get the list from the disk.
+ *
+ * Unlike Postfix: -s needs no fast_flush_domains, any domain will do.
  */
 import { statSync } from 'node:fs';
-import { connect } from 'node:net';
-import { loadConfig } from '../conf/config.ts';
 import type { Config } from '../conf/params.ts';
 import { queueRoot } from '../daemon/directories.ts';
-import { openChannel } from '../ipc/channel.ts';
-import type { ToQmgr } from '../ipc/protocol.ts';
-import { externalAddress } from '../mail/address.ts';
-import type { QueueEntry } from '../mail/stages.ts';
+import type { ListedMessage, ToQmgr } from '../ipc/protocol.ts';
+import { isQueueId } from '../mail/queue-id.ts';
+import { commandConfig } from './command-config.ts';
 import type { Io } from './main.ts';
+import { askQmgr, makeProof } from './qmgr-request.ts';
+import { heading, jsonLine, tableRows, total } from './queue-list.ts';
 
-const USAGE = 'usage: postqueue [-c config_dir] -p | -j | -f | -i queue_id | -s site\n';
-const ASK_LIMIT_MS = 2_000;
+const USAGE =
+  'usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site';
+/** A domain, or an address literal. */
+const SITE = /^(?:\[[\w.:-]+\]|[\w.\u0080-\u{10ffff}-]+)$/u;
+const EX_USAGE = 64;
+const EX_UNAVAILABLE = 69;
+const EX_TEMPFAIL = 75;
+const EX_NOPERM = 77;
+const EX_CONFIG = 78;
 
-export async function postqueue(argv: readonly string[], io: Io): Promise<number> {
-  const [flag = '', id] = argv.filter((word) => word !== '-v');
-  const loaded = loadConfig(io.configDirectory);
-  if (!loaded.ok) {
-    for (const { text } of loaded.error) io.stderr(`postqueue: fatal: ${text}\n`);
-    return 78;
+type Request =
+  | { readonly kind: 'list'; readonly asJson: boolean }
+  | { readonly kind: 'flush'; readonly id?: string; readonly site?: string };
+
+export async function postqueue(argv: readonly string[], io: Io, loaded?: Config): Promise<number> {
+  const fatal = (text: string, status: number): number => {
+    io.stderr(`postqueue: fatal: ${text}\n`);
+    return status;
+  };
+  const request = parse(argv, io);
+  if (!request) return fatal(USAGE, EX_USAGE);
+  const config = loaded ?? commandConfig('postqueue', io);
+  if (!config) return EX_CONFIG;
+  if (request.kind === 'flush') {
+    const { id, site } = request;
+    if (id !== undefined && !isQueueId(id)) {
+      return fatal(`Cannot flush queue ID - invalid name: "${id}"`, EX_USAGE);
+    }
+    if (site !== undefined && !SITE.test(site)) {
+      return fatal(`Cannot flush mail queue - invalid destination: "${site}"`, EX_USAGE);
+    }
   }
   try {
-    process.chdir(queueRoot(loaded.value));
+    process.chdir(queueRoot(config));
   } catch (error) {
-    io.stderr(`postqueue: fatal: ${error instanceof Error ? error.message : String(error)}\n`);
-    return 75;
+    if (!(error instanceof Error && 'code' in error)) throw error;
+    return fatal(`${error.message}`, EX_TEMPFAIL);
   }
-  switch (flag) {
-    case '-p':
-    case '-j':
-      return list(flag === '-j', loaded.value, io);
-    case '-f':
-      return flush({ kind: 'flush' }, io);
-    case '-i':
-      if (id === undefined) break;
-      return flush({ kind: 'flush', id }, io);
-    case '-s':
-      if (id === undefined) break;
-      return flush({ kind: 'flush', site: id }, io);
-    default:
-  }
-  io.stderr(USAGE);
-  return 64;
+  return request.kind === 'list'
+    ? list(request.asJson, config, io, fatal)
+    : flush(request, config, fatal);
 }
 
-async function list(asJson: boolean, config: Config, io: Io): Promise<number> {
-  const active = await activeIds();
-  if (isUnused()) {
-    if (!asJson) io.stdout('Mail queue is empty\n');
-    return 0;
-  }
-  const { openQueue } = await import('./queue-access.ts');
-  const opened = await openQueue(config, io, 'read');
-  if (!opened.ok) {
-    io.stderr(`postqueue: fatal: ${opened.error}\n`);
-    return 75;
-  }
-  const { store } = opened.value;
-  let count = 0;
-  let bytes = 0;
-  for await (const read of store.list()) {
-    if (!read.ok) {
-      io.stderr(`postqueue: warning: ${read.error.id}: ${read.error.reason}\n`);
-      continue;
+/** The one thing that is asked for; undefined: wrong usage. */
+function parse(argv: readonly string[], io: Io): Request | undefined {
+  const requests: Request[] = [];
+  const words = [...argv];
+  for (let word = words.shift(); word !== undefined; word = words.shift()) {
+    const letters = word.startsWith('-') ? word.slice(1) : '';
+    if (letters === '' || word === '--') return undefined;
+    for (let at = 0; at < letters.length; at += 1) {
+      const flag = letters[at] ?? '';
+      if (flag === 'v') continue;
+      if (flag === 'p' || flag === 'j') requests.push({ kind: 'list', asJson: flag === 'j' });
+      else if (flag === 'f') requests.push({ kind: 'flush' });
+      else if (flag === 'i' || flag === 's') {
+        const value = letters.slice(at + 1) || words.shift();
+        if (value === undefined) {
+          io.stderr(`postqueue: option requires an argument -- '${flag}'\n`);
+          return undefined;
+        }
+        requests.push({ kind: 'flush', ...(flag === 'i' ? { id: value } : { site: value }) });
+        break;
+      } else {
+        io.stderr(`postqueue: invalid option -- '${flag}'\n`);
+        return undefined;
+      }
     }
-    const entry = read.value;
-    const queue = entry.onHold
-      ? 'hold'
-      : active.has(entry.id)
-        ? 'active'
-        : entry.attempts > 0
-          ? 'deferred'
-          : 'incoming';
-    if (!asJson && count === 0) io.stdout(HEADING);
-    io.stdout(asJson ? jsonLine(entry, queue) : tableRows(entry, queue));
-    count += 1;
-    bytes += entry.content.sizeBytes;
   }
-  await store.close();
-  if (!asJson) io.stdout(count === 0 ? 'Mail queue is empty\n' : total(count, bytes));
+  return requests.length === 1 ? requests[0] : undefined;
+}
+
+type Fatal = (text: string, status: number) => number;
+
+async function flush(
+  request: Extract<ToQmgr, { kind: 'flush' }>,
+  config: Config,
+  fatal: Fatal,
+): Promise<number> {
+  const { proof, end } = makeProof(config.authorized_flush_users);
+  const answer = await askQmgr({ ...request, ...(proof === undefined ? {} : { proof }) });
+  end();
+  if (answer.kind === 'done') return 0;
+  if (answer.kind === 'refused') {
+    return fatal(`User ${answer.user} is not allowed to flush the mail queue`, EX_NOPERM);
+  }
+  return fatal('Cannot flush mail queue - mail system is down', EX_UNAVAILABLE);
+}
+
+async function list(asJson: boolean, config: Config, io: Io, fatal: Fatal): Promise<number> {
+  const printer = openPrinter(asJson, config, io);
+  const { proof, end } = makeProof(config.authorized_mailq_users);
+  const answer = await askQmgr(
+    { kind: 'list', seq: 1, ...(proof === undefined ? {} : { proof }) },
+    (messages) => messages.forEach(printer.add),
+  );
+  end();
+  if (answer.kind === 'refused') {
+    return fatal(`User ${answer.user} is not allowed to view the mail queue`, EX_NOPERM);
+  }
+  if (answer.kind === 'down') {
+    if (printer.count() > 0) return fatal(`the list broke off: ${answer.reason}`, EX_UNAVAILABLE);
+    const read = await readQueue(config, io, answer.reason, printer.add);
+    if (read !== undefined) return fatal(read, EX_UNAVAILABLE);
+  }
+  printer.end();
   return 0;
 }
 
-/** No server has run here yet; a queue that may not be looked into is not unused. */
-function isUnused(): boolean {
-  try {
-    return statSync('queue/data.mdb', { throwIfNoEntry: false }) === undefined;
-  } catch (error) {
-    if (error instanceof Error && 'code' in error) return false;
-    throw error;
+/** From the disk, for those who may read it. The reason why not, in Postfix's words. */
+async function readQueue(
+  config: Config,
+  io: Io,
+  reason: string,
+  add: (message: ListedMessage) => void,
+): Promise<string | undefined> {
+  const owner = statSync('queue', { throwIfNoEntry: false })?.uid;
+  const uid = process.getuid?.();
+  if (uid !== 0 && uid !== owner && owner !== undefined) {
+    return 'Queue report unavailable - mail system is down';
   }
-}
-
-const HEADING = '-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------\n';
-
-const total = (count: number, bytes: number): string =>
-  `-- ${Math.ceil(bytes / 1024)} Kbytes in ${count} Request${count === 1 ? '' : 's'}.\n`;
-
-/** One message as Postfix's showq writes it: `*` active, `!` on hold. */
-export function tableRows(entry: QueueEntry, queue: string): string {
-  const mark = queue === 'active' ? '*' : queue === 'hold' ? '!' : ' ';
-  const arrival = new Date(entry.arrivedMs)
-    .toString()
-    .slice(0, 24)
-    .replace(
-      /^(\w+ \w+) (\d+) (\d{4}) (.*)$/,
-      (_all, day, date, _year, time) => `${day} ${String(Number(date)).padStart(2)} ${time}`,
-    );
-  const sender = entry.sender === '' ? 'MAILER-DAEMON' : externalAddress(entry.sender);
-  let text = `${`${entry.id}${mark}`.padEnd(11)} ${String(entry.content.sizeBytes).padStart(8)} ${arrival} ${sender}\n`;
-  let reason: string | undefined;
-  for (const { state, address, deferred } of entry.recipients) {
-    if (state === 'done') continue;
-    if (deferred && deferred.reason !== reason) text += `${`(${deferred.reason})`.padStart(40)}\n`;
-    reason = deferred?.reason;
-    text += `${' '.repeat(41)}${externalAddress(address)}\n`;
+  io.stderr(
+    `postqueue: warning: Mail system is down -- accessing queue directly (Connect to the queue manager: ${reason})\n`,
+  );
+  // No server has run here yet.
+  if (!statSync('queue/data.mdb', { throwIfNoEntry: false })) return undefined;
+  const { openQueue } = await import('./queue-access.ts');
+  const { listedMessage } = await import('../qmgr/showq.ts');
+  const opened = await openQueue(config, io, 'read');
+  if (!opened.ok) return opened.error;
+  const { store } = opened.value;
+  for await (const read of store.list()) {
+    if (read.ok) add(listedMessage(read.value, false));
+    else io.stderr(`postqueue: warning: ${read.error.id}: ${read.error.reason}\n`);
   }
-  return `${text}\n`;
+  await store.close();
+  return undefined;
 }
 
-export function jsonLine(entry: QueueEntry, queue: string): string {
-  const recipients = entry.recipients
-    .filter(({ state }) => state !== 'done')
-    .map(({ address, original, deferred }) => ({
-      address,
-      ...(original !== address && original !== '' ? { orig_address: original } : {}),
-      ...(deferred ? { delay_reason: deferred.reason } : {}),
-    }));
-  return `${JSON.stringify({
-    queue_name: queue,
-    queue_id: entry.id,
-    arrival_time: Math.floor(entry.arrivedMs / 1000),
-    message_size: entry.content.sizeBytes,
-    forced_expire: false,
-    sender: entry.sender === '' ? 'MAILER-DAEMON' : entry.sender,
-    recipients,
-  })}\n`;
-}
-
-/** Ids that a running qmgr works on; none when it is down. */
-function activeIds(): Promise<ReadonlySet<string>> {
-  return ask({ kind: 'list', seq: 1 }).then((answer) => {
-    const active =
-      typeof answer === 'object' && answer !== null ? Reflect.get(answer, 'active') : undefined;
-    return new Set(Array.isArray(active) ? active.filter((each) => typeof each === 'string') : []);
-  });
-}
-
-async function flush(message: ToQmgr, io: Io): Promise<number> {
-  if ((await ask(message)) !== undefined) return 0;
-  io.stderr('postqueue: fatal: Cannot flush mail queue - mail system is down\n');
-  return 69;
-}
-
-/** One request to qmgr; undefined when it is down or does not answer. */
-function ask(message: ToQmgr): Promise<unknown> {
-  return new Promise((resolve) => {
-    const socket = connect({ path: 'public/qmgr' });
-    const timer = setTimeout(() => socket.destroy(), ASK_LIMIT_MS);
-    const channel = openChannel<ToQmgr>(socket, {
-      onMessage: (answer) => {
-        resolve(answer);
-        channel.end();
-      },
-      onClose: () => {
-        clearTimeout(timer);
-        resolve(undefined);
-      },
-    });
-    socket.once('connect', () => channel.send(message));
-  });
+function openPrinter(asJson: boolean, { enable_long_queue_ids }: Config, io: Io) {
+  let count = 0;
+  let bytes = 0;
+  return {
+    count: () => count,
+    add: (message: ListedMessage): void => {
+      if (!asJson && count === 0) io.stdout(heading(enable_long_queue_ids));
+      io.stdout(asJson ? jsonLine(message) : tableRows(message, enable_long_queue_ids));
+      count += 1;
+      bytes += message.sizeBytes;
+    },
+    end: (): void => {
+      if (!asJson) io.stdout(count === 0 ? 'Mail queue is empty\n' : total(count, bytes));
+    },
+  };
 }

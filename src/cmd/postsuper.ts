@@ -1,63 +1,75 @@
 /**
- * postsuper(1): remove, hold, release and requeue messages.
+ * postsuper(1): remove, expire, hold, release and requeue messages.
  *
- *   postsuper [-d|-h|-H|-r queue_id]... [-s] [-p] [-v] [deferred|hold|incoming|active]...
+ *   postsuper [-d|-e|-f|-h|-H|-r queue_id]... [-p] [-s] [-v] [deferred|hold|incoming|active]...
  *
  * `ALL` names every message, `-` reads ids from standard input. A queue name narrows what the ids
- * mean. The change is written to the queue and qmgr is told. Unlike Postfix: `-s` and `-p` have
- * nothing to do (the queue has no structure that could be out of order); qmgr checks it at start.
+ * mean. The change is written to the queue and qmgr is told; -p removes what sendmail(1) left
+ * unfinished in maildrop/ a week ago.
+ *
+ * Unlike Postfix: -s has nothing to do (qmgr checks the queue at start), and -r keeps the recipients
+ * that virtual aliases gave; where they go is decided anew at every attempt.
  */
 import { createInterface } from 'node:readline';
-import { loadConfig } from '../conf/config.ts';
+import type { Config } from '../conf/params.ts';
+import { queueRoot } from '../daemon/directories.ts';
 import type { ToQmgr } from '../ipc/protocol.ts';
-import { type Logger, openLog } from '../log/maillog.ts';
+import { type Logger, openLog, printable } from '../log/maillog.ts';
 import { isQueueId } from '../mail/queue-id.ts';
 import type { QueueEntry } from '../mail/stages.ts';
+import { removeLeftovers } from '../pickup/leftovers.ts';
 import type { EntryChange, QueueStore, StoreFault } from '../queue/store.ts';
 import { ok, type Result } from '../util/result.ts';
+import { commandConfig } from './command-config.ts';
 import type { Io } from './main.ts';
 import { type OpenedQueue, openQueue } from './queue-access.ts';
 
 const USAGE =
-  'usage: postsuper [-c config_dir] [-d queue_id] [-h queue_id] [-H queue_id] [-r queue_id] [queue_name...]';
-const QUEUES: readonly string[] = ['active', 'bounce', 'corrupt', 'deferred', 'hold', 'incoming'];
+  'usage: postsuper [-c config_dir] [-d queue_id (delete)] [-e queue_id (expire)] ' +
+  '[-f queue_id (expire and/or un-hold)] [-h queue_id (hold)] [-H queue_id (un-hold)] ' +
+  '[-p (purge temporary files)] [-r queue_id (requeue)] [-s (structure fix)] ' +
+  '[-S (redundant structure fix)][-v (verbose)] [queue...]';
+const QUEUES: ReadonlySet<string> = new Set(
+  'active bounce corrupt defer deferred flush hold incoming maildrop saved trace'.split(' '),
+);
+/** Age of what -p removes. */
+const LEFTOVER_MS = 7 * 86_400_000;
 const DEFAULT_QUEUES: readonly string[] = ['hold', 'incoming', 'active', 'deferred'];
 /** Changes in one transaction. */
 const BATCH = 200;
 
-type Action = 'd' | 'h' | 'H' | 'r';
+type Action = 'd' | 'e' | 'f' | 'h' | 'H' | 'r';
 type Plan = {
   readonly actions: readonly { readonly action: Action; readonly target: string }[];
   readonly queues: readonly string[];
+  readonly purges: boolean;
 };
 
-const WORDS: Readonly<
-  Record<
-    Action,
-    { one: string; total: string; change: 'removed' | 'held' | 'released' | 'requeued' }
-  >
-> = {
+type Words = {
+  readonly one: string;
+  readonly total: string;
+  readonly change: 'removed' | 'held' | 'released' | 'requeued' | 'expired';
+};
+const WORDS: Readonly<Record<Action, Words>> = {
   d: { one: 'removed', total: 'Deleted', change: 'removed' },
+  e: { one: 'expired', total: 'Force-expired', change: 'expired' },
+  f: { one: 'expired', total: 'Force-expired', change: 'expired' },
   h: { one: 'placed on hold', total: 'Placed on hold', change: 'held' },
   H: { one: 'released from hold', total: 'Released from hold', change: 'released' },
   r: { one: 'requeued', total: 'Requeued', change: 'requeued' },
 };
 
 /** The exit status. */
-export async function postsuper(
-  argv: readonly string[],
-  io: Io,
-  loaded = loadConfig(io.configDirectory),
-): Promise<number> {
+export async function postsuper(argv: readonly string[], io: Io, loaded?: Config): Promise<number> {
   const fatal = (text: string): number => {
     io.stderr(`postsuper: fatal: ${text}\n`);
     return 1;
   };
-  const plan = parse(argv);
+  const plan = parse(argv, io);
   if (typeof plan === 'string') return fatal(plan);
-  if (!loaded.ok) return fatal(loaded.error.map(({ text }) => text).join('; '));
-  if (plan.actions.length === 0) return 0;
-  const config = loaded.value;
+  const config = loaded ?? commandConfig('postsuper', io);
+  if (!config) return 1;
+  if (plan.actions.length === 0 && !plan.purges) return 0;
   // Opened before root is given up: the log may be writable by root only.
   const logger =
     config.maillog_file === ''
@@ -75,12 +87,11 @@ export async function postsuper(
       const targets = plan.actions.filter((step) => step.action === action);
       const done = await applyAll(opened.value, action, targets, plan.queues, io, logger);
       if (!done.ok) return fatal(done.error.reason);
-      if (done.value > 0)
-        say(
-          `${WORDS[action].total}: ${done.value} message${done.value > 1 ? 's' : ''}`,
-          io,
-          logger,
-        );
+      const count = `${done.value} message${done.value === 1 ? '' : 's'}`;
+      say(`${WORDS[action].total}: ${count}`, io, logger);
+    }
+    if (plan.purges) {
+      await removeLeftovers(`${queueRoot(config)}/maildrop`, Date.now() - LEFTOVER_MS);
     }
     return 0;
   } finally {
@@ -94,32 +105,47 @@ function say(text: string, io: Io, logger: Logger | undefined): void {
   logger?.info(text);
 }
 
-function parse(argv: readonly string[]): Plan | string {
+function parse(argv: readonly string[], io: Io): Plan | string {
   const actions: { action: Action; target: string }[] = [];
   const queues: string[] = [];
+  let purges = false;
   const words = [...argv];
   for (let word = words.shift(); word !== undefined; word = words.shift()) {
-    const flag = /^-([dhHr])(.*)$/s.exec(word);
-    if (flag) {
-      const target = flag[2] || words.shift();
-      if (target === undefined) return USAGE;
-      const action = flag[1];
-      if (action !== 'd' && action !== 'h' && action !== 'H' && action !== 'r') return USAGE;
-      if (target !== '-' && target !== 'ALL' && !isQueueId(target)) {
-        return `invalid queue id: ${target}`;
+    if (!word.startsWith('-')) {
+      if (!QUEUES.has(word)) return `invalid directory name: ${word}`;
+      queues.push(word);
+      continue;
+    }
+    for (let at = 1; at < word.length; at += 1) {
+      const flag = word[at] ?? '';
+      if (flag === 'p') purges = true;
+      if ('pSsv'.includes(flag)) continue;
+      if (!isAction(flag)) {
+        io.stderr(`postsuper: invalid option -- '${flag}'\n`);
+        return USAGE;
       }
-      actions.push({ action, target });
-    } else if (/^-[spvS]+$/.test(word)) continue;
-    else if (word.startsWith('-')) return USAGE;
-    else if (QUEUES.includes(word)) queues.push(word);
-    else return `unknown queue name: ${word}`;
+      const target = word.slice(at + 1) || words.shift();
+      if (target === undefined) {
+        io.stderr(`postsuper: option requires an argument -- '${flag}'\n`);
+        return USAGE;
+      }
+      actions.push(...stepsOf(flag, target));
+      break;
+    }
   }
-  const isAll = actions.some(({ target }) => target === 'ALL');
-  if (isAll && actions.some(({ target }) => target !== 'ALL')) {
-    return 'ALL cannot be used together with a queue id';
-  }
-  return { actions, queues: queues.length > 0 ? queues : DEFAULT_QUEUES };
+  return { actions, queues: queues.length > 0 ? queues : DEFAULT_QUEUES, purges };
 }
+
+const isAction = (flag: string): flag is Action => flag !== '' && 'defhHr'.includes(flag);
+
+/** -f is -e, and -H for what is on hold. */
+const stepsOf = (action: Action, target: string): Plan['actions'] =>
+  action === 'f'
+    ? [
+        { action: 'e', target },
+        { action: 'H', target },
+      ]
+    : [{ action, target }];
 
 async function applyAll(
   queue: OpenedQueue,
@@ -174,7 +200,7 @@ async function* entriesOf(
     const id = line.trim();
     if (id === '') continue;
     if (!isQueueId(id)) {
-      io.stderr(`postsuper: warning: invalid queue id: ${id.slice(0, 100)}\n`);
+      io.stderr(`postsuper: warning: invalid mail queue id: ${printable(id.slice(0, 100))}\n`);
       continue;
     }
     const entry = await store.read(id);
@@ -200,6 +226,14 @@ function changeOf(
   switch (action) {
     case 'd':
       return { kind: 'remove', id: entry.id };
+    case 'e':
+    case 'f':
+      if (entry.isExpired) return undefined;
+      return {
+        kind: 'replace',
+        entry: { ...entry, isExpired: true, dueMs: Date.now() },
+        byOperator: true,
+      };
     case 'h':
       if (entry.onHold) return undefined;
       return { kind: 'replace', entry: { ...entry, onHold: true }, byOperator: true };

@@ -14,11 +14,12 @@ import { createReadStream, createWriteStream } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { crc32 } from 'node:zlib';
-import { loadConfig } from '../conf/config.ts';
+import type { Config } from '../conf/params.ts';
 import { isQueueId } from '../mail/queue-id.ts';
 import type { QueueEntry } from '../mail/stages.ts';
 import type { QueueStore } from '../queue/store.ts';
 import { err, ok, type Result } from '../util/result.ts';
+import { commandConfig } from './command-config.ts';
 import type { Io } from './main.ts';
 import { openQueue } from './queue-access.ts';
 
@@ -27,24 +28,21 @@ const MAX_LINE = 64 * 1024 * 1024;
 const USAGE = 'usage: postern queue dump|restore FILE|-';
 
 /** The exit status. */
-export async function queueDump(
-  argv: readonly string[],
-  io: Io,
-  loaded = loadConfig(io.configDirectory),
-): Promise<number> {
+export async function queueDump(argv: readonly string[], io: Io, loaded?: Config): Promise<number> {
   const fatal = (text: string): number => {
     io.stderr(`postern: fatal: ${text}\n`);
     return 1;
   };
   const [verb, file] = argv;
   if ((verb !== 'dump' && verb !== 'restore') || file === undefined) return fatal(USAGE);
-  if (!loaded.ok) return fatal(loaded.error.map(({ text }) => text).join('; '));
+  const config = loaded ?? commandConfig('postern', io);
+  if (!config) return 1;
   try {
     // The file is opened by whoever calls, before root is given up.
     if (verb === 'dump') {
       const output = file === '-' ? process.stdout : createWriteStream(file, { mode: 0o600 });
       if (output !== process.stdout) await opening(output);
-      const queue = await openQueue(loaded.value, io, 'read');
+      const queue = await openQueue(config, io, 'read');
       if (!queue.ok) return fatal(queue.error);
       const { messages, skipped } = await dumpQueue(queue.value.store, output, io);
       if (output !== process.stdout) {
@@ -57,7 +55,7 @@ export async function queueDump(
     }
     const input = file === '-' ? process.stdin : createReadStream(file);
     if (input !== process.stdin) await opening(input);
-    const queue = await openQueue(loaded.value, io, 'write');
+    const queue = await openQueue(config, io, 'write');
     if (!queue.ok) return fatal(queue.error);
     const done = await restoreQueue(queue.value.store, input);
     await queue.value.store.close();

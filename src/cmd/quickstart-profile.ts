@@ -174,7 +174,7 @@ ${rows.join('\n')}
 
 Send a first message:
   printf 'From: ${first.user}\\nTo: intern@${DOMAIN}\\nSubject: first\\n\\nHello.\\n' | \\
-  curl --silent --show-error --ssl-reqd --cacert ${certsDirectory}/ca.pem \\
+  curl --silent --show-error --ssl-reqd --cacert ${shellWord(`${certsDirectory}/ca.pem`)} \\
     --url smtp://127.0.0.1:${ports.submission} --user '${first.user}:${first.password}' \\
     --mail-from ${first.user} --mail-rcpt intern@${DOMAIN} --upload-file -
 
@@ -182,6 +182,10 @@ It arrives in ${directory}/mail/intern/new/
 Log: ${directory}/log/maillog     Configuration: ${directory}/etc     Stop: Ctrl-C
 `;
 }
+
+/** As one word of a shell, whatever the directory is called. */
+const shellWord = (text: string): string =>
+  /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 
 function writeOnce(file: string, text: string): void {
   if (!existsSync(file)) writeFileSync(file, text);

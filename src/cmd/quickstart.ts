@@ -15,6 +15,7 @@ import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Account, findAccount } from '../util/accounts.ts';
+import { fillCompileCache } from './compile-cache.ts';
 import type { Io } from './main.ts';
 import { type Ports, type Profile, writeProfile } from './quickstart-profile.ts';
 
@@ -149,7 +150,9 @@ function runMaster(profile: Profile, account: Account | undefined, io: Io): Prom
   }
   return new Promise((done) => {
     master.once('message', (message: { kind: string }) => {
-      if (message.kind === 'ready') io.stdout(profile.welcome);
+      if (message.kind !== 'ready') return;
+      io.stdout(profile.welcome);
+      void fillCompileCache();
     });
     master.once('exit', (code) => {
       if (isStopping) io.stdout('Stopped.\n');

@@ -8,7 +8,12 @@ import { parseMainCf } from '../conf/main-cf.ts';
 import { MAIN_PARAMS } from '../conf/params-main.ts';
 import { err, ok, type Result } from '../util/result.ts';
 
-export type SendmailSettings = { readonly root: string; readonly sizeLimit: number };
+export type SendmailSettings = {
+  readonly root: string;
+  readonly sizeLimit: number;
+  /** authorized_submit_users */
+  readonly users: string;
+};
 
 export async function sendmailSettings(
   directory: string,
@@ -22,16 +27,22 @@ export async function sendmailSettings(
     throw error;
   }
   const { assignments } = parseMainCf(file, source);
-  const settingOf = (name: 'queue_directory' | 'message_size_limit'): string =>
-    assignments.get(name)?.value ?? MAIN_PARAMS[name].default;
+  const settingOf = (
+    name: 'queue_directory' | 'message_size_limit' | 'authorized_submit_users',
+  ): string => assignments.get(name)?.value ?? MAIN_PARAMS[name].default;
   const queueDirectory = settingOf('queue_directory');
   const limit = settingOf('message_size_limit');
-  if (!queueDirectory.includes('$') && /^\d+$/.test(limit)) {
-    return ok({ root: join(queueDirectory, 'postern'), sizeLimit: Number(limit) });
+  const users = settingOf('authorized_submit_users');
+  if (![queueDirectory, users].some((value) => value.includes('$')) && /^\d+$/.test(limit)) {
+    return ok({ root: join(queueDirectory, 'postern'), sizeLimit: Number(limit), users });
   }
   const { loadConfig } = await import('../conf/config.ts');
   const config = loadConfig(directory);
   if (!config.ok) return err(config.error.map(({ text }) => text).join('; '));
-  const { queue_directory, message_size_limit } = config.value;
-  return ok({ root: join(queue_directory, 'postern'), sizeLimit: message_size_limit });
+  const { queue_directory, message_size_limit, authorized_submit_users } = config.value;
+  return ok({
+    root: join(queue_directory, 'postern'),
+    sizeLimit: message_size_limit,
+    users: authorized_submit_users,
+  });
 }

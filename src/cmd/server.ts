@@ -5,12 +5,17 @@
  * is gone. `status` exits 0 when it runs.
  */
 import { spawn } from 'node:child_process';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { compatibilityNotice } from '../conf/compatibility.ts';
 import { loadConfig } from '../conf/config.ts';
+import { loadMasterCf } from '../conf/master-cf.ts';
 import type { Config } from '../conf/params.ts';
-import { makeDirectories, queueRoot } from '../daemon/directories.ts';
+import { queueRoot } from '../daemon/directories.ts';
 import { livePid } from '../daemon/pid-file.ts';
+import { fillCompileCache } from './compile-cache.ts';
 import type { Io } from './main.ts';
 
 type Verb =
@@ -47,18 +52,16 @@ export async function server(verb: Verb, io: Io): Promise<number> {
         io.stderr(`postern: fatal: the Postern mail system is already running (pid ${pid})\n`);
         return 1;
       }
+      for (const text of compatibilityNotice(config.compatibility_level))
+        io.stderr(`postern: ${text}\n`);
       return verb === 'start' ? start(io) : startInForeground(io);
     case 'stop':
       return pid === undefined ? notRunning() : stop(pid, config, io);
     case 'abort':
       if (pid === undefined) return notRunning();
-      process.kill(pid, 'SIGKILL');
-      return 0;
+      return signal(pid, 'SIGKILL', io) ? 0 : 1;
     case 'reload':
-      if (pid === undefined) return notRunning();
-      io.stdout('postern: refreshing the Postern mail system\n');
-      process.kill(pid, 'SIGHUP');
-      return 0;
+      return pid === undefined ? notRunning() : reload(pid, io);
     case 'status':
       if (pid === undefined) {
         io.stderr('postern: the Postern mail system is not running\n');
@@ -69,44 +72,73 @@ export async function server(verb: Verb, io: Io): Promise<number> {
     case 'flush':
       return (await import('./postqueue.ts')).postqueue(['-f'], io);
     case 'logrotate':
-      return pid === undefined ? notRunning() : rotate(config, io);
+      return pid === undefined ? notRunning() : (await import('./logrotate.ts')).rotate(config, io);
     case 'set-permissions':
-      return setPermissions(config, io);
+      return (await import('./set-permissions.ts')).setPermissions(config, io);
   }
 }
 
-function start(io: Io): Promise<number> {
+/** What master writes before it has a log goes to a file without a name, shown when it fails. */
+async function start(io: Io): Promise<number> {
   io.stdout('postern: starting the Postern mail system\n');
+  const words = scratchFile();
   const master = spawn(process.execPath, [MASTER, io.configDirectory], {
     detached: true,
-    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    stdio: ['ignore', 'ignore', words.descriptor, 'ipc'],
   });
-  return new Promise((resolve) => {
-    const timer = setTimeout(
-      () => end(1, 'it did not become ready within 60 s; see the log'),
-      START_LIMIT_MS,
-    );
-    const end = (code: number, text?: string): void => {
+  let isExplained = false;
+  const started = new Promise<number>((resolve) => {
+    const timer = setTimeout(() => {
+      io.stderr('postern: fatal: it did not become ready within 60 s; see the log\n');
+      isExplained = true;
+      resolve(1);
+    }, START_LIMIT_MS);
+    master.on('message', (message: { kind: string; text?: string }) => {
+      if (message.kind === 'ready') {
+        clearTimeout(timer);
+        resolve(0);
+      } else if (message.text) {
+        io.stderr(`postern: fatal: ${message.text}\n`);
+        isExplained = true;
+      }
+    });
+    const failed = (code: number, text?: string): void => {
       clearTimeout(timer);
       if (text) io.stderr(`postern: fatal: ${text}\n`);
-      if (master.connected) master.disconnect();
-      master.unref();
       resolve(code);
     };
-    master.on('message', (message: { kind: string; text?: string }) => {
-      if (message.kind === 'ready') end(0);
-      else if (message.text) io.stderr(`postern: fatal: ${message.text}\n`);
-    });
-    master.once('exit', (code) => end(code === 0 ? 1 : (code ?? 1)));
-    master.once('error', (error) => end(1, error.message));
+    master.once('exit', (code) => failed(code === 0 ? 1 : (code ?? 1)));
+    master.once('error', (error) => failed(1, error.message));
   });
+  // While the server starts.
+  await fillCompileCache();
+  const code = await started;
+  if (code !== 0 && !isExplained) io.stderr(words.read());
+  words.close();
+  if (master.connected) master.disconnect();
+  master.unref();
+  return code;
+}
+
+function scratchFile() {
+  const directory = mkdtempSync(join(tmpdir(), 'postern-start-'));
+  const path = join(directory, 'stderr');
+  const descriptor = openSync(path, 'a+', 0o600);
+  return {
+    descriptor,
+    read: () => readFileSync(path, 'utf8'),
+    close: () => {
+      closeSync(descriptor);
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
 }
 
 /** For containers and service managers: signals are passed on, the exit status is master's. */
 function startInForeground(io: Io): Promise<number> {
   const master = spawn(process.execPath, [MASTER, io.configDirectory], { stdio: 'inherit' });
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
-    process.on(signal, () => void master.kill(signal));
+  for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+    process.on(name, () => void master.kill(name));
   }
   return new Promise((resolve) => {
     master.once('exit', (code) => resolve(code ?? 1));
@@ -119,7 +151,7 @@ function startInForeground(io: Io): Promise<number> {
 
 async function stop(pid: number, config: Config, io: Io): Promise<number> {
   io.stdout('postern: stopping the Postern mail system\n');
-  process.kill(pid, 'SIGTERM');
+  if (!signal(pid, 'SIGTERM', io)) return 1;
   const endMs = Date.now() + (config.stop_time_limit + 5) * 1000;
   const file = join(queueRoot(config), 'pid/master.pid');
   while (Date.now() < endMs) {
@@ -130,30 +162,24 @@ async function stop(pid: number, config: Config, io: Io): Promise<number> {
   return 1;
 }
 
-/** Name the log file after the time and let every process open a new one: each checks its inode. */
-async function rotate(config: Config, io: Io): Promise<number> {
-  const file = config.maillog_file;
-  if (file === '' || file.startsWith('/dev/')) {
-    io.stderr(`postern: fatal: maillog_file = ${file}: nothing to rotate\n`);
+/** A table of services that master would refuse is refused here, where it can be seen. */
+function reload(pid: number, io: Io): number {
+  const rows = loadMasterCf(io.configDirectory);
+  if (!rows.ok) {
+    for (const { text } of rows.error) io.stderr(`postern: fatal: ${text}\n`);
     return 1;
   }
-  const { renameSync } = await import('node:fs');
-  const stamp = new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
-  try {
-    renameSync(file, `${file}.${stamp}`);
-  } catch (error) {
-    io.stderr(`postern: fatal: ${error instanceof Error ? error.message : String(error)}\n`);
-    return 1;
-  }
-  return 0;
+  io.stdout('postern: refreshing the Postern mail system\n');
+  return signal(pid, 'SIGHUP', io) ? 0 : 1;
 }
 
-async function setPermissions(config: Config, io: Io): Promise<number> {
-  const made = makeDirectories(config);
-  if (!made.ok) {
-    io.stderr(`postern: fatal: ${made.error}\n`);
-    return 1;
+function signal(pid: number, name: NodeJS.Signals, io: Io): boolean {
+  try {
+    return process.kill(pid, name);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error)) throw error;
+    const why = error.code === 'EPERM' ? 'it belongs to another user; try as root' : error.message;
+    io.stderr(`postern: fatal: cannot signal process ${pid}: ${why}\n`);
+    return false;
   }
-  await import('./sendmail.ts');
-  return 0;
 }

@@ -1,19 +1,21 @@
 /**
  * From main.cf to a typed, frozen `Config`.
  *
- * Order of precedence: -o overrides, main.cf, the descriptor's default. A value that does not fit
- * its type is a fault with file, line and remedy, and no configuration comes out: a process must
- * not run on a guess.
+ * Order of precedence: -o overrides, main.cf, the default. A value that does not fit its type, or
+ * whose `$` references are faulty, is a fault with file, line and remedy, and no configuration comes
+ * out: a process must not run on a guess.
  */
 import { readFileSync } from 'node:fs';
-import { hostname, networkInterfaces } from 'node:os';
 import { join, resolve } from 'node:path';
-import { expand } from '../util/expand.ts';
+import { expand, references } from '../util/expand.ts';
 import { err, ok, type Result } from '../util/result.ts';
-import { parseTime } from '../util/time-unit.ts';
+import { defaultOf, type Host, isRaw, thisHost } from './defaults.ts';
 import type { Param } from './descriptor.ts';
 import { type ConfigFault, parseMainCf } from './main-cf.ts';
 import { type Config, PARAMS } from './params.ts';
+import { POSTFIX_PARAMETERS, READ_ONLY_PARAMETERS } from './postfix-params.ts';
+import { standardOfService } from './service-params.ts';
+import { readValue } from './values.ts';
 
 export type { ConfigFault } from './main-cf.ts';
 
@@ -29,18 +31,16 @@ export function loadConfig(
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     return err([
-      { file, line: 0, text: `${file}: ${reason}; name the directory of main.cf with -c` },
+      { file, line: 0, text: `open ${file}: ${reason}; name the directory of main.cf with -c` },
     ]);
   }
   const parsed = parseMainCf(file, source);
   if (parsed.faults.length > 0) return err(parsed.faults);
   const raw = new Map([...parsed.assignments].map(([name, { value }]) => [name, value]));
   for (const [name, value] of overrides) raw.set(name, value);
-  const lineOf = (name: string): number =>
-    overrides.has(name) ? 0 : (parsed.assignments.get(name)?.line ?? 0);
-  return build(raw, resolve(directory), (name, text) => {
-    const line = lineOf(name);
-    const where = overrides.has(name) ? '-o option' : line > 0 ? `${file} line ${line}` : file;
+  return build(raw, resolve(directory), thisHost(), (name, text) => {
+    const line = overrides.has(name) ? 0 : (parsed.assignments.get(name)?.line ?? 0);
+    const where = overrides.has(name) ? '-o option' : line > 0 ? `${file}, line ${line}` : file;
     return { file, line, text: `${where}: ${text}` };
   });
 }
@@ -49,8 +49,9 @@ export function loadConfig(
 export function makeConfig(
   raw: ReadonlyMap<string, string>,
   directory = '/etc/postern',
+  host: Host = thisHost(),
 ): Result<Config, readonly ConfigFault[]> {
-  return build(raw, directory, (_name, text) => ({ file: 'main.cf', line: 0, text }));
+  return build(raw, directory, host, (_name, text) => ({ file: 'main.cf', line: 0, text }));
 }
 
 type MakeFault = (name: string, text: string) => ConfigFault;
@@ -58,38 +59,79 @@ type MakeFault = (name: string, text: string) => ConfigFault;
 function build(
   raw: ReadonlyMap<string, string>,
   directory: string,
+  host: Host,
   fault: MakeFault,
 ): Result<Config, readonly ConfigFault[]> {
-  const params: ReadonlyMap<string, Param> = new Map(Object.entries(PARAMS));
+  const settings = (name: string): string | undefined =>
+    name === 'config_directory' ? directory : raw.get(name);
   const unexpanded = (name: string): string | undefined =>
-    name === 'config_directory'
-      ? directory
-      : (raw.get(name) ?? computed(name, params.get(name)?.default, raw));
-  const isRaw = (name: string): boolean => {
-    const param = params.get(name);
-    return param?.type === 'text' && param.raw === true;
-  };
-  const expandOne = (name: string): string =>
-    isRaw(name) ? (unexpanded(name) ?? '') : expand(unexpanded(name) ?? '', unexpanded).text;
+    settings(name) ?? defaultOf(name, settings, host);
 
-  const faults: ConfigFault[] = [];
+  const faults = new Map<string, ConfigFault>();
+  const note = (name: string, text: string): void => {
+    const made = fault(name, text);
+    faults.set(made.text, made);
+  };
+  const expandOne = (name: string): string => {
+    const text = unexpanded(name) ?? '';
+    if (isRaw(name)) return text;
+    const expanded = expand(text, unexpanded, isRaw);
+    for (const each of expanded.faults) {
+      const origin = originOf(name, unexpanded);
+      note(origin, `parameter ${origin}: ${each}; ${REMEDY}`);
+    }
+    return expanded.text.trim();
+  };
+
   const values: Record<string, unknown> = Object.create(null);
-  for (const [name, param] of params) {
-    const text =
-      name === 'mynetworks' && !raw.has(name)
-        ? defaultNetworks(expandOne('mynetworks_style'))
-        : expandOne(name).trim();
-    const value = readValue(param, text);
-    if (value === undefined)
-      faults.push(fault(name, `bad value of ${name}: "${text}"; ${remedy(param)}`));
-    values[name] = value;
+  const read = (name: string, param: Param): void => {
+    const before = faults.size;
+    const text = expandOne(name);
+    if (faults.size > before) return;
+    const value = readValue(name, param, text);
+    if (value.ok) values[name] = value.value;
+    else note(name, value.error);
+  };
+  // Nearly every other value depends on these: one fault is not to be told ten times.
+  for (const name of FIRST) read(name, PARAMS[name]);
+  if (faults.size === 0) for (const [name, param] of Object.entries(PARAMS)) read(name, param);
+  for (const name of faults.size === 0 ? raw.keys() : []) {
+    const param = serviceParam(name);
+    const value = param && readValue(name, param, expandOne(name));
+    if (value && !value.ok) note(name, value.error);
   }
-  if (faults.length > 0) return err(faults);
+  if (faults.size > 0) return err([...faults.values()]);
   values['lookup'] = (name: string): string | undefined => {
     if (typeof values[name] === 'string') return values[name];
-    return unexpanded(name) === undefined ? undefined : expandOne(name);
+    const isKnown = Object.hasOwn(PARAMS, name) || raw.has(name);
+    return isKnown && !READ_ONLY_PARAMETERS.has(name) ? expandOne(name) : undefined;
   };
   return ok(freeze(values));
+}
+
+/** The type of a name that a service may have made; text values are read by their users. */
+function serviceParam(name: string): Param | undefined {
+  const own: Param | undefined = new Map<string, Param>(Object.entries(PARAMS)).get(name);
+  if (own !== undefined && own.type !== 'text') return undefined;
+  const standard = POSTFIX_PARAMETERS.get(standardOfService(name) ?? '');
+  const { min = 0, max = 0 } = standard ?? {};
+  if (standard?.type === 'time') return { type: 'time', unit: 's', default: '', doc: '' };
+  if (standard?.type !== 'int') return undefined;
+  return { type: 'int', min, max: max > 0 ? max : 2 ** 31 - 1, default: '', doc: '' };
+}
+
+const FIRST = ['compatibility_level', 'myhostname', 'mydomain'] as const;
+const REMEDY = 'write $name or ${name}, with every brace closed, and $$ for a dollar';
+
+/** The parameter whose own text is faulty: this one, or one that it refers to. */
+function originOf(name: string, unexpanded: (name: string) => string | undefined): string {
+  const seen = new Set([name]);
+  for (const each of seen) {
+    const { names, faults } = references(unexpanded(each) ?? '');
+    if (faults.length > 0) return each;
+    for (const next of names) seen.add(next);
+  }
+  return name;
 }
 
 /** The one place where the table of descriptors becomes the type derived from it. */
@@ -100,77 +142,4 @@ function freeze(values: Record<string, unknown>): Config {
   const frozen = Object.freeze(values);
   if (!isConfig(frozen)) throw new Error('configuration without lookup');
   return frozen;
-}
-
-/** A value of the parameter's type, or undefined when the text does not fit. */
-export function readValue(param: Param, text: string): string | number | boolean | undefined {
-  switch (param.type) {
-    case 'text':
-      return text;
-    case 'bool':
-      return /^(yes|no)$/i.test(text) ? text.toLowerCase() === 'yes' : undefined;
-    case 'int': {
-      if (!/^-?\d+$/.test(text)) return undefined;
-      const value = Number(text);
-      return value >= (param.min ?? 0) && value <= (param.max ?? Number.MAX_SAFE_INTEGER)
-        ? value
-        : undefined;
-    }
-    case 'time':
-      return parseTime(text, param.unit);
-  }
-}
-
-function remedy(param: Param): string {
-  switch (param.type) {
-    case 'bool':
-      return 'write yes or no';
-    case 'int':
-      return `write a whole number from ${param.min ?? 0} to ${param.max ?? Number.MAX_SAFE_INTEGER} without a suffix`;
-    case 'time':
-      return 'write a number and a unit: s, m, h, d or w';
-    case 'text':
-      return 'see docs/parameters.md';
-  }
-}
-
-/** Defaults that depend on the host: Postfix computes them at start, so do we. */
-function computed(
-  name: string,
-  value: string | undefined,
-  raw: ReadonlyMap<string, string>,
-): string | undefined {
-  if (name === 'myhostname') {
-    const host = hostname();
-    return host.includes('.') ? host : `${host}.${raw.get('mydomain') ?? 'localdomain'}`;
-  }
-  if (name === 'mydomain') {
-    const host = raw.get('myhostname') ?? hostname();
-    const dot = host.indexOf('.');
-    return dot < 0 ? 'localdomain' : host.slice(dot + 1);
-  }
-  return value;
-}
-
-/** mynetworks_style: every address of this host, or its subnets. @see postconf(5) */
-function defaultNetworks(style: string): string {
-  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
-  const patterns = addresses
-    .filter(({ address }) => !address.startsWith('fe80:'))
-    .map(({ address, cidr, family }) => {
-      const host = family === 'IPv6' ? `[${address}]/128` : `${address}/32`;
-      if (style === 'host' && address !== '127.0.0.1') return host;
-      return networkOf(cidr ?? host);
-    });
-  return [...new Set(patterns)].join(' ');
-}
-
-/** The network of an interface address: host bits cleared. */
-function networkOf(cidr: string): string {
-  const [address = '', bits = '0'] = cidr.split('/');
-  if (address.includes(':')) return `[${address}]/128`;
-  const mask = Number(bits) === 0 ? 0 : (-1 << (32 - Number(bits))) >>> 0;
-  const value = address.split('.').reduce((sum, octet) => sum * 256 + Number(octet), 0);
-  const network = (value & mask) >>> 0;
-  return `${[24, 16, 8, 0].map((shift) => (network >>> shift) & 0xff).join('.')}/${bits}`;
 }

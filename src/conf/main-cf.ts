@@ -2,16 +2,17 @@
  * main.cf: `name = value` lines.
  *
  * A line that starts with white space continues the one before it; comments and blank lines do not
- * end a continuation. A later assignment wins, with a warning.
+ * end a continuation. A later assignment wins, with a warning when it differs.
  *
  * @see postconf(5)
  */
-import { logicalLines } from '../util/logical-lines.ts';
+import { type LogicalLine, logicalLines } from '../util/logical-lines.ts';
+import { splitNameValue } from './name-value.ts';
 
 export type ConfigFault = {
   readonly file: string;
   readonly line: number;
-  /** `FILE line N: what is wrong; remedy`. */
+  /** `FILE, line N: what is wrong; remedy`. */
   readonly text: string;
 };
 
@@ -23,8 +24,6 @@ export type MainCf = {
   readonly warnings: readonly ConfigFault[];
 };
 
-const ASSIGNMENT = /^(\S+?)\s*=\s*([\s\S]*?)\s*$/;
-
 export function parseMainCf(file: string, source: string): MainCf {
   const assignments = new Map<string, Assignment>();
   const faults: ConfigFault[] = [];
@@ -32,22 +31,23 @@ export function parseMainCf(file: string, source: string): MainCf {
   const at = (line: number, text: string): ConfigFault => ({
     file,
     line,
-    text: `${file} line ${line}: ${text}`,
+    text: `${file}, line ${line}: ${text}`,
   });
-  for (const { text, line } of logicalLines(source)) {
-    const [, name = '', value = ''] = ASSIGNMENT.exec(text) ?? [];
-    if (!/^\w[\w.-]*$/.test(name)) {
-      faults.push(
-        at(line, `missing '=' after attribute name: "${text.trim()}"; write name = value`),
-      );
+  const onStray = ({ text, line }: LogicalLine): void => {
+    const shown = text.length > 30 ? `${text.slice(0, 30)}...` : text;
+    warnings.push(at(line, `logical line must not start with whitespace: "${shown}"`));
+  };
+  for (const { text, line } of logicalLines(source, onStray)) {
+    if (text.includes('\0')) warnings.push(at(line, 'text after null byte may be ignored'));
+    const split = splitNameValue(text);
+    if (!split.ok) {
+      faults.push(at(line, `${split.error}: "${text}"; write name = value`));
       continue;
     }
+    const { name, value } = split.value;
     const before = assignments.get(name);
-    if (before) {
-      warnings.push(
-        at(line, `overriding earlier entry: ${name}=${before.value} (line ${before.line})`),
-      );
-    }
+    if (before && before.value !== value)
+      warnings.push(at(line, `overriding earlier entry: ${name}=${before.value}`));
     assignments.set(name, { value, line });
   }
   return { assignments, faults, warnings };

@@ -13,13 +13,20 @@ export const AGENT_PARAMS = {
   double_bounce_sender: text('double-bounce', 'Sender of notices about bounces; never bounced.'),
   notify_classes: text(
     'resource, software',
-    'What the postmaster is told: 2bounce. The other classes are accepted and not used.',
+    'What the postmaster is told: bounce, 2bounce, delay. The other classes are accepted and not used.',
   ),
+  bounce_notice_recipient: text('postmaster', 'Who gets copies of bounces: notify_classes bounce.'),
   '2bounce_notice_recipient': text('postmaster', 'Who gets bounces that could not be delivered.'),
+  delay_notice_recipient: text('postmaster', 'Who gets copies of delay notices.'),
+  bounce_template_file: text('', 'Texts of bounces and other reports, as in bounce(5).'),
 
   mailbox_size_limit: int('51200000', 'Largest mailbox file or maildir message; 0: none.'),
   home_mailbox: text('', 'Mailbox below the home directory; with a final / a maildir.'),
   mail_spool_directory: text('/var/mail', 'Directory of mailbox files; with a final / maildirs.'),
+  mailbox_transport: text('', 'transport:nexthop that delivers in place of local mailboxes.'),
+  mailbox_transport_maps: text('', 'Tables from user to mailbox transport.'),
+  fallback_transport: text('', 'transport:nexthop for users without an account.'),
+  fallback_transport_maps: text('', 'Tables from user without an account to transport:nexthop.'),
   mailbox_command: rawText('', 'Command for local delivery, run by the shell as the user.'),
   mailbox_command_maps: text('', 'Tables from user to mailbox command.'),
   luser_relay: rawText('', 'Address for unknown users; knows $user, $extension, $domain, $local.'),
@@ -47,8 +54,6 @@ export const AGENT_PARAMS = {
     'Deliveries of local that get a Delivered-To: header.',
   ),
   expand_owner_alias: bool('no', 'Use what owner-list expands to as the new sender.'),
-  owner_request_special: bool('yes', 'Keep owner-list and list-request whole.'),
-  duplicate_filter_limit: int('1000', 'Recipients of one message that local remembers; 0: all.'),
 
   virtual_mailbox_base: text('', 'Directory that virtual mailboxes lie in.'),
   virtual_mailbox_limit: int(

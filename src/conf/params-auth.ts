@@ -7,12 +7,10 @@ export const AUTH_PARAMS = {
     'postern',
     'Who checks passwords. Only "postern": the server itself, by smtpd_sasl_backends.',
   ),
-  smtpd_sasl_path: text('smtpd', 'Socket of a foreign authentication server; not used here.'),
   smtpd_sasl_backends: text(
     'passwd:$config_directory/passwd',
     'Where login users are kept; the first place that knows a user decides.',
   ),
-  smtpd_sasl_local_domain: text('', 'Realm of cyrus logins; accepted for imported files.'),
   smtpd_sasl_security_options: text(
     'noanonymous',
     'Mechanisms that are left out of an unencrypted session: noplaintext, noanonymous.',
@@ -23,12 +21,11 @@ export const AUTH_PARAMS = {
   ),
   smtpd_sasl_mechanism_filter: text(
     '!external, static:rest',
-    'Mechanisms that may be offered, of those that the password database supports.',
+    'Mechanisms that may be offered, of PLAIN and LOGIN: names, !names, static:rest.',
   ),
   smtpd_sasl_authenticated_header: bool('no', 'Write the login name into Received:.'),
   smtpd_sasl_exceptions_networks: text('', 'Clients to whom AUTH is not offered.'),
   smtpd_sasl_response_limit: int('12288', 'Longest line of a client in an AUTH exchange, bytes.'),
-  smtpd_sasl_service: text('smtp', 'Service name given to the password database.'),
   broken_sasl_auth_clients: bool('no', 'Also announce AUTH in the form of old Outlook clients.'),
   smtpd_sasl_failure_delay: time(
     '1s',

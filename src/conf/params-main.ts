@@ -32,7 +32,14 @@ export const MAIN_PARAMS = {
   queue_directory: text('/var/spool/postern', 'The queue lies in its subdirectory postern/.'),
   data_directory: text('/var/lib/postern', 'Directory of caches and compiled tables.'),
   config_directory: text('/etc/postern', 'The directory of main.cf; set by the command line.'),
-  maillog_file: text('', 'Log file; /dev/stdout is allowed.'),
+  maillog_file: text('', 'Log file, or /dev/stdout; empty: the log of the system (syslog).'),
+  maillog_file_permissions: text('0600', 'Mode of a log file that is made: 0600, 0640 or 0644.'),
+  maillog_file_rotate_suffix: text(
+    '%Y%m%d-%H%M%S',
+    'What postern logrotate appends to the name, as in strftime(3).',
+  ),
+  maillog_file_compressor: text('gzip', 'What postern logrotate runs with the old file.'),
+  syslog_facility: text('mail', 'Facility of the log lines where maillog_file is empty.'),
   syslog_name: text(
     '${multi_instance_name?{$multi_instance_name}:{postfix}}',
     'Process name prefix of log lines, as Postfix writes it, so that log tools work unchanged.',
@@ -51,6 +58,8 @@ export const MAIN_PARAMS = {
     '0',
     'Processes that share a listening row or a transport; 0: one for every two processors. <service>_worker_limit overrides it.',
   ),
-  setgid_group: text('postdrop', 'Group of the submission directory.'),
+  authorized_mailq_users: text('static:anyone', 'Who may list the queue.'),
+  authorized_flush_users: text('static:anyone', 'Who may flush the queue.'),
+  authorized_submit_users: text('static:anyone', 'Who may submit mail with sendmail.'),
   stop_time_limit: time('10s', 'How long a stopping server waits for its processes.'),
 } as const;

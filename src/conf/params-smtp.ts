@@ -1,4 +1,4 @@
-/** main.cf parameters of the SMTP and LMTP client and of name service. Defaults are Postfix's. */
+/** main.cf parameters of the SMTP client (LMTP: params-lmtp.ts) and of name service. Defaults are Postfix's. */
 import { bool, int, text, time } from './descriptor.ts';
 
 export const SMTP_PARAMS = {
@@ -9,9 +9,7 @@ export const SMTP_PARAMS = {
   smtp_host_lookup: text('dns', 'How to find hosts: dns, native (the hosts file first), or both.'),
   smtp_dns_support_level: text('', 'disabled, enabled or dnssec; empty: enabled.'),
   smtp_tcp_port: text('smtp', 'Default port of a next hop without one.'),
-  lmtp_tcp_port: text('24', 'Default port of an LMTP next hop without one.'),
   smtp_helo_name: text('$myhostname', 'The name in EHLO and HELO.'),
-  lmtp_lhlo_name: text('$myhostname', 'The name in LHLO.'),
   smtp_bind_address: text('', 'IPv4 address to connect from.'),
   smtp_bind_address6: text('', 'IPv6 address to connect from.'),
   smtp_mx_address_limit: int('5', 'Addresses of a destination to try at most; 0: no limit.'),
@@ -30,17 +28,21 @@ export const SMTP_PARAMS = {
   smtp_data_xfer_timeout: time('180s', 'Limit for sending a piece of the message.'),
   smtp_data_done_timeout: time('600s', 'Limit for the reply to the end of the message.'),
   smtp_quit_timeout: time('300s', 'Limit for the reply to QUIT.'),
-  lmtp_connect_timeout: time('0s', 'Limit for opening an LMTP connection; 0: none.'),
+  smtp_rset_timeout: time('20s', 'Limit for the reply to RSET.'),
   smtp_skip_5xx_greeting: bool('yes', 'Try the next host after a 5xx greeting.'),
+  smtp_line_length_limit: int(
+    '998',
+    'A longer line is broken with CRLF and a blank; 0: no limit. Bytes without the line end.',
+  ),
   smtp_skip_quit_response: bool('yes', 'Do not wait for the reply to QUIT.'),
   smtp_always_send_ehlo: bool('yes', 'Send EHLO whatever the greeting says.'),
   smtp_never_send_ehlo: bool('no', 'Send HELO only.'),
   smtp_discard_ehlo_keywords: text('', 'EHLO keywords of servers to ignore, any case.'),
-  lmtp_discard_lhlo_keywords: text('', 'LHLO keywords of servers to ignore, any case.'),
   smtp_connection_cache_on_demand: bool('yes', 'Keep a session while more mail is waiting for it.'),
   smtp_connection_cache_time_limit: time('2s', 'How long an unused session is kept.'),
   smtp_connection_reuse_time_limit: time('300s', 'How long one session is used.'),
   smtp_connection_reuse_count_limit: int('0', 'How often one session is used; 0: no limit.'),
+  smtp_generic_maps: text('', 'Tables that rewrite addresses on their way out; see generic(5).'),
   smtp_sasl_auth_enable: bool('no', 'Log in to the next hop.'),
   smtp_sasl_password_maps: text('', 'Tables of next hop or host with `user:password`.'),
   smtp_sasl_security_options: text(
@@ -52,10 +54,9 @@ export const SMTP_PARAMS = {
     'The same for sessions with TLS.',
   ),
   smtp_sasl_mechanism_filter: text('', 'Mechanisms to use of those offered; empty: all.'),
-  lmtp_sasl_auth_enable: bool('no', 'Log in to the LMTP server.'),
-  lmtp_sasl_password_maps: text('', 'As smtp_sasl_password_maps, for LMTP.'),
+  smtp_sasl_auth_soft_bounce: bool('yes', 'A login that is refused for good is tried again later.'),
   disable_mime_output_conversion: bool(
     'no',
-    'Never convert 8-bit mail for hosts without 8BITMIME. Conversion is not done either way.',
+    'Send 8-bit mail as it is to hosts without 8BITMIME, not as quoted-printable.',
   ),
 } as const;

@@ -15,7 +15,6 @@ export const TLS_PARAMS = {
   smtpd_tls_key_file: text('$smtpd_tls_cert_file', 'PEM file with its private key.'),
   smtpd_tls_eccert_file: text('', 'PEM file with the ECDSA server certificate and its chain.'),
   smtpd_tls_eckey_file: text('$smtpd_tls_eccert_file', 'PEM file with its private key.'),
-  smtpd_tls_CAfile: text('', 'PEM file of authorities that may sign client certificates.'),
   smtpd_tls_protocols: text(
     '>=TLSv1.2',
     'Protocols with level may. Unlike Postfix (>=TLSv1), old ones are off unless asked for.',
@@ -28,12 +27,17 @@ export const TLS_PARAMS = {
   ),
   smtpd_tls_exclude_ciphers: text('', 'Ciphers never used by the server.'),
   smtpd_tls_mandatory_exclude_ciphers: text('', 'Ciphers not used with level encrypt.'),
-  smtpd_tls_ask_ccert: bool('no', 'Ask the client for a certificate.'),
-  smtpd_tls_req_ccert: bool('no', 'Require a trusted client certificate (level encrypt).'),
+  smtpd_tls_req_ccert: bool(
+    'no',
+    'Require a client certificate. Not implemented: with yes the service does not start.',
+  ),
   smtpd_tls_loglevel: int('0', 'How much of TLS is logged: 0 to 4.', 0, 4),
   smtpd_tls_received_header: bool('no', 'Write protocol and cipher into Received:.'),
   smtpd_tls_session_cache_timeout: time('3600s', 'How long a TLS session may be resumed.'),
-  smtpd_starttls_timeout: time('300s', 'Limit for the TLS handshake of the server.'),
+  smtpd_starttls_timeout: time(
+    '${stress?{10}:{300}}s',
+    'Limit for the TLS handshake of the server.',
+  ),
 
   smtp_tls_security_level: text(
     '${{$compatibility_level} <level {3.11} ? {} : {may}}',
@@ -55,7 +59,10 @@ export const TLS_PARAMS = {
   smtp_tls_verify_cert_match: text('hostname', 'Names that satisfy level verify.'),
   smtp_tls_secure_cert_match: text('nexthop, dot-nexthop', 'Names that satisfy level secure.'),
   smtp_tls_fingerprint_cert_match: text('', 'Certificate digests for level fingerprint.'),
-  smtp_tls_fingerprint_digest: text('sha256', 'Digest of smtp_tls_fingerprint_cert_match.'),
+  smtp_tls_fingerprint_digest: text(
+    '${{$compatibility_level} <level {3.6} ? {md5} : {sha256}}',
+    'Digest of smtp_tls_fingerprint_cert_match.',
+  ),
   smtp_tls_servername: text('', 'Name sent in the TLS handshake; empty: none below level verify.'),
   smtp_tls_policy_maps: text('', 'Security level by next hop.'),
   smtp_tls_loglevel: int('0', 'How much of TLS is logged: 0 to 4.', 0, 4),
@@ -72,5 +79,4 @@ export const TLS_PARAMS = {
     'HIGH:!aNULL:!eNULL:!3DES:!RC4:!PSK:!SRP:!DSS',
     'OpenSSL cipher list of grade medium.',
   ),
-  tls_server_sni_maps: text('', 'Key and chain by the server name that the client asks for.'),
 } as const;

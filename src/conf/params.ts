@@ -4,6 +4,7 @@ import type { ValueOf } from './descriptor.ts';
 import { AGENT_PARAMS } from './params-agents.ts';
 import { AUTH_PARAMS } from './params-auth.ts';
 import { DELIVERY_PARAMS } from './params-delivery.ts';
+import { LMTP_PARAMS } from './params-lmtp.ts';
 import { MAIN_PARAMS } from './params-main.ts';
 import { POLICY_PARAMS } from './params-policy.ts';
 import { QUEUE_PARAMS } from './params-queue.ts';
@@ -15,6 +16,7 @@ export const PARAMS = {
   ...MAIN_PARAMS,
   ...SMTPD_PARAMS,
   ...SMTP_PARAMS,
+  ...LMTP_PARAMS,
   ...QUEUE_PARAMS,
   ...DELIVERY_PARAMS,
   ...AUTH_PARAMS,

@@ -1,260 +1,938 @@
 /**
- * Names of every parameter of Postfix up to 3.11, so that one that is set but does nothing here is
- * told apart from a typing error.
+ * Every parameter of Postfix 3.11: name, type, least and most, and its default as postconf(5) writes
+ * it. Postern's own descriptors (params.ts) come first; this table is for what they leave out, so
+ * that a setting without effect is told apart from a typing error, and for the ranges.
+ *
+ * A row is `name|type|least|most|default`. Ranges are of the number, the seconds, or the length of
+ * the text; a most of 0 means no limit. Types: str, raw (never expanded), int, bool, time.
  *
  * @see postconf(5)
  */
-export const POSTFIX_PARAMETERS: ReadonlySet<string> = new Set(
-  `
-  2bounce_notice_recipient access_map_defer_code access_map_reject_code
-  address_verify_cache_cleanup_interval address_verify_default_transport
-  address_verify_local_transport address_verify_map address_verify_negative_cache
-  address_verify_negative_expire_time address_verify_negative_refresh_time
-  address_verify_pending_request_limit address_verify_poll_count address_verify_poll_delay
-  address_verify_positive_expire_time address_verify_positive_refresh_time
-  address_verify_relay_transport address_verify_relayhost address_verify_sender
-  address_verify_sender_dependent_default_transport_maps
-  address_verify_sender_dependent_relayhost_maps address_verify_sender_ttl
-  address_verify_service_name address_verify_transport_maps address_verify_virtual_transport
-  alias_database alias_maps allow_mail_to_commands allow_mail_to_files allow_min_user
-  allow_percent_hack allow_srv_lookup_fallback allow_untrusted_routing
-  alternate_config_directories always_add_missing_headers always_bcc anvil_rate_time_unit
-  anvil_status_update_time append_at_myorigin append_dot_mydomain application_event_drain_time
-  authorized_flush_users authorized_mailq_users authorized_submit_users
-  backwards_bounce_logfile_compatibility berkeley_db_create_buffer_size
-  berkeley_db_read_buffer_size best_mx_transport biff body_checks body_checks_size_limit
-  bounce_notice_recipient bounce_queue_lifetime bounce_service_name bounce_size_limit
-  bounce_template_file broken_sasl_auth_clients canonical_classes canonical_maps
-  cleanup_replace_stray_cr_lf cleanup_service_name command_directory command_execution_directory
-  command_expansion_filter command_time_limit compatibility_level config_directory
-  confirm_delay_cleared connection_cache_protocol_timeout connection_cache_service_name
-  connection_cache_status_update_time connection_cache_ttl_limit content_filter
-  cyrus_sasl_config_path daemon_directory daemon_table_open_error_is_fatal daemon_timeout
-  data_directory debug_peer_level debug_peer_list debugger_command default_cache_db_type
-  default_database_type default_delivery_slot_cost default_delivery_slot_discount
-  default_delivery_slot_loan default_delivery_status_filter
-  default_destination_concurrency_failed_cohort_limit default_destination_concurrency_limit
-  default_destination_concurrency_negative_feedback
-  default_destination_concurrency_positive_feedback default_destination_rate_delay
-  default_destination_recipient_limit default_extra_recipient_limit default_filter_nexthop
-  default_minimum_delivery_slots default_privs default_process_limit default_rbl_reply
-  default_recipient_limit default_recipient_refill_delay default_recipient_refill_limit
-  default_transport default_transport_rate_delay default_verp_delimiters defer_code
-  defer_service_name defer_transports delay_logging_resolution_limit delay_notice_recipient
-  delay_warning_time deliver_lock_attempts deliver_lock_delay
-  destination_concurrency_feedback_debug detect_8bit_encoding_header disable_dns_lookups
-  disable_mime_input_processing disable_mime_output_conversion disable_verp_bounces
-  disable_vrfy_command dns_ncache_ttl_fix_enable dnsblog_reply_delay dnsblog_service_name
-  dnssec_probe dont_remove double_bounce_sender duplicate_filter_limit
-  empty_address_default_transport_maps_lookup_key
-  empty_address_local_login_sender_maps_lookup_key empty_address_recipient
-  empty_address_relayhost_maps_lookup_key enable_idna2003_compatibility enable_long_queue_ids
-  enable_original_recipient enable_threaded_bounces error_notice_recipient error_service_name
-  execution_directory_expansion_filter expand_owner_alias export_environment fallback_transport
-  fallback_transport_maps fast_flush_domains fast_flush_purge_time fast_flush_refresh_time
-  fault_injection_code flush_service_name force_mime_input_conversion fork_attempts fork_delay
-  forward_expansion_filter forward_path frozen_delivered_to full_name_encoding_charset
-  hash_queue_depth hash_queue_names header_address_token_limit header_checks header_from_format
-  header_size_limit helpful_warnings home_mailbox hopcount_limit html_directory
-  ignore_mx_lookup_error ignore_srv_lookup_error import_environment in_flow_delay inet_interfaces
-  inet_protocols info_log_address_format initial_destination_concurrency
-  internal_mail_filter_classes invalid_hostname_reject_code ipc_idle ipc_timeout ipc_ttl
-  known_tcp_ports line_length_limit lmdb_map_size lmtp_address_preference
-  lmtp_address_verify_target lmtp_assume_final lmtp_balance_inet_protocols lmtp_bind_address
-  lmtp_bind_address6 lmtp_bind_address_enforce lmtp_body_checks lmtp_cname_overrides_servername
-  lmtp_connect_timeout lmtp_connection_cache_destinations lmtp_connection_cache_on_demand
-  lmtp_connection_cache_time_limit lmtp_connection_reuse_count_limit
-  lmtp_connection_reuse_time_limit lmtp_data_done_timeout lmtp_data_init_timeout
-  lmtp_data_xfer_timeout lmtp_defer_if_no_mx_address_found lmtp_delivery_status_filter
-  lmtp_discard_lhlo_keyword_address_maps lmtp_discard_lhlo_keywords lmtp_dns_reply_filter
-  lmtp_dns_resolver_options lmtp_dns_support_level lmtp_enforce_tls lmtp_fallback_relay
-  lmtp_generic_maps lmtp_header_checks lmtp_host_lookup lmtp_lhlo_name lmtp_lhlo_timeout
-  lmtp_line_length_limit lmtp_mail_timeout lmtp_mime_header_checks lmtp_min_data_rate
-  lmtp_mx_address_limit lmtp_mx_session_limit lmtp_nested_header_checks lmtp_per_request_deadline
-  lmtp_pix_workaround_delay_time lmtp_pix_workaround_maps lmtp_pix_workaround_threshold_time
-  lmtp_pix_workarounds lmtp_quit_timeout lmtp_quote_rfc821_envelope lmtp_randomize_addresses
-  lmtp_rcpt_timeout lmtp_reply_filter lmtp_rset_timeout lmtp_sasl_auth_cache_name
-  lmtp_sasl_auth_cache_time lmtp_sasl_auth_enable lmtp_sasl_auth_soft_bounce
-  lmtp_sasl_mechanism_filter lmtp_sasl_password_maps lmtp_sasl_path lmtp_sasl_security_options
-  lmtp_sasl_tls_security_options lmtp_sasl_tls_verified_security_options lmtp_sasl_type
-  lmtp_send_dummy_mail_auth lmtp_send_xforward_command lmtp_sender_dependent_authentication
-  lmtp_skip_5xx_greeting lmtp_skip_quit_response lmtp_starttls_timeout lmtp_tcp_port
-  lmtp_tls_CAfile lmtp_tls_CApath lmtp_tls_block_early_mail_reply lmtp_tls_cert_file
-  lmtp_tls_chain_files lmtp_tls_ciphers lmtp_tls_connection_reuse lmtp_tls_dcert_file
-  lmtp_tls_dkey_file lmtp_tls_eccert_file lmtp_tls_eckey_file lmtp_tls_enforce_peername
-  lmtp_tls_exclude_ciphers lmtp_tls_fingerprint_cert_match lmtp_tls_fingerprint_digest
-  lmtp_tls_force_insecure_host_tlsa_lookup lmtp_tls_key_file lmtp_tls_loglevel
-  lmtp_tls_mandatory_ciphers lmtp_tls_mandatory_exclude_ciphers lmtp_tls_mandatory_protocols
-  lmtp_tls_note_starttls_offer lmtp_tls_per_site lmtp_tls_policy_maps lmtp_tls_protocols
-  lmtp_tls_scert_verifydepth lmtp_tls_secure_cert_match lmtp_tls_security_level
-  lmtp_tls_servername lmtp_tls_session_cache_database lmtp_tls_session_cache_timeout
-  lmtp_tls_trust_anchor_file lmtp_tls_verify_cert_match lmtp_tls_wrappermode lmtp_tlsrpt_enable
-  lmtp_use_tls lmtp_xforward_timeout local_command_shell local_delivery_status_filter
-  local_destination_concurrency_limit local_destination_recipient_limit
-  local_header_rewrite_clients local_login_sender_maps local_recipient_maps local_transport
-  luser_relay mail_name mail_owner mail_release_date mail_spool_directory mail_version
-  mailbox_command mailbox_command_maps mailbox_delivery_lock mailbox_size_limit mailbox_transport
-  mailbox_transport_maps maillog_file maillog_file_compressor maillog_file_permissions
-  maillog_file_prefixes maillog_file_rotate_suffix mailq_path manpage_directory maps_rbl_domains
-  maps_rbl_reject_code masquerade_classes masquerade_domains masquerade_exceptions
-  master_service_disable max_idle max_use maximal_backoff_time maximal_queue_lifetime
-  message_drop_headers message_reject_characters message_size_limit message_strip_characters
-  meta_directory milter_command_timeout milter_connect_macros milter_connect_timeout
-  milter_content_timeout milter_data_macros milter_default_action milter_end_of_data_macros
-  milter_end_of_header_macros milter_header_checks milter_helo_macros milter_macro_daemon_name
-  milter_macro_defaults milter_macro_v milter_mail_macros milter_protocol milter_rcpt_macros
-  milter_unknown_command_macros mime_boundary_length_limit mime_header_checks mime_nesting_limit
-  minimal_backoff_time multi_instance_directories multi_instance_enable multi_instance_group
-  multi_instance_name multi_instance_wrapper multi_recipient_bounce_reject_code mydestination
-  mydomain myhostname mynetworks mynetworks_style myorigin nested_header_checks newaliases_path
-  non_empty_end_of_header_action non_fqdn_reject_code non_smtpd_milters notify_classes
-  openssl_path owner_request_special parent_domain_matches_subdomains permit_mx_backup_networks
-  pickup_service_name pipe_delivery_status_filter plaintext_reject_code postlog_service_name
-  postlogd_watchdog_timeout postmulti_control_commands postmulti_start_commands
-  postmulti_stop_commands postscreen_access_list postscreen_allowlist_interfaces
-  postscreen_bare_newline_action postscreen_bare_newline_enable postscreen_bare_newline_ttl
-  postscreen_cache_cleanup_interval postscreen_cache_map postscreen_cache_retention_time
-  postscreen_client_connection_count_limit postscreen_command_count_limit
-  postscreen_command_filter postscreen_command_time_limit postscreen_denylist_action
-  postscreen_disable_vrfy_command postscreen_discard_ehlo_keyword_address_maps
-  postscreen_discard_ehlo_keywords postscreen_dnsbl_action postscreen_dnsbl_allowlist_threshold
-  postscreen_dnsbl_max_ttl postscreen_dnsbl_min_ttl postscreen_dnsbl_reply_map
-  postscreen_dnsbl_sites postscreen_dnsbl_threshold postscreen_dnsbl_timeout
-  postscreen_enforce_tls postscreen_expansion_filter postscreen_forbidden_commands
-  postscreen_greet_action postscreen_greet_banner postscreen_greet_ttl postscreen_greet_wait
-  postscreen_helo_required postscreen_non_smtp_command_action postscreen_non_smtp_command_enable
-  postscreen_non_smtp_command_ttl postscreen_pipelining_action postscreen_pipelining_enable
-  postscreen_pipelining_ttl postscreen_post_queue_limit postscreen_pre_queue_limit
-  postscreen_reject_footer postscreen_reject_footer_maps postscreen_tls_security_level
-  postscreen_upstream_proxy_protocol postscreen_upstream_proxy_timeout postscreen_use_tls
-  postscreen_watchdog_timeout prepend_delivered_header process_id process_id_directory
-  process_name propagate_unmatched_extensions proxy_interfaces proxy_read_maps proxy_write_maps
-  proxymap_service_name proxywrite_service_name qmgr_clog_warn_time qmgr_daemon_timeout
-  qmgr_fudge_factor qmgr_ipc_timeout qmgr_message_active_limit qmgr_message_recipient_limit
-  qmgr_message_recipient_minimum qmqpd_authorized_clients qmqpd_client_port_logging
-  qmqpd_error_delay qmqpd_timeout queue_directory queue_file_attribute_count_limit queue_minfree
-  queue_run_delay queue_service_name rbl_reply_maps readme_directory receive_override_options
-  recipient_bcc_maps recipient_canonical_classes recipient_canonical_maps recipient_delimiter
-  reject_code reject_tempfail_action relay_clientcerts relay_domains relay_domains_reject_code
-  relay_recipient_maps relay_transport relayhost relocated_maps relocated_prefix_enable
-  remote_header_rewrite_domain require_home_directory requiretls_enable requiretls_redact_dsn
-  reset_owner_alias resolve_dequoted_address resolve_null_domain resolve_numeric_domain
-  respectful_logging rewrite_service_name sample_directory send_cyrus_sasl_authzid
-  sender_bcc_maps sender_canonical_classes sender_canonical_maps
-  sender_dependent_default_transport_maps sender_dependent_relayhost_maps
-  sendmail_fix_line_endings sendmail_path service_name service_throttle_time setgid_group
-  shlib_directory show_user_unknown_table_name showq_service_name smtp_address_preference
-  smtp_address_verify_target smtp_always_send_ehlo smtp_balance_inet_protocols smtp_bind_address
-  smtp_bind_address6 smtp_bind_address_enforce smtp_body_checks smtp_cname_overrides_servername
-  smtp_connect_timeout smtp_connection_cache_destinations smtp_connection_cache_on_demand
-  smtp_connection_cache_time_limit smtp_connection_reuse_count_limit
-  smtp_connection_reuse_time_limit smtp_data_done_timeout smtp_data_init_timeout
-  smtp_data_xfer_timeout smtp_defer_if_no_mx_address_found smtp_delivery_status_filter
-  smtp_discard_ehlo_keyword_address_maps smtp_discard_ehlo_keywords smtp_dns_reply_filter
-  smtp_dns_resolver_options smtp_dns_support_level smtp_enforce_tls smtp_fallback_relay
-  smtp_generic_maps smtp_header_checks smtp_helo_name smtp_helo_timeout smtp_host_lookup
-  smtp_line_length_limit smtp_mail_timeout smtp_mime_header_checks smtp_min_data_rate
-  smtp_mx_address_limit smtp_mx_session_limit smtp_nested_header_checks smtp_never_send_ehlo
-  smtp_per_request_deadline smtp_pix_workaround_delay_time smtp_pix_workaround_maps
-  smtp_pix_workaround_threshold_time smtp_pix_workarounds smtp_quit_timeout
-  smtp_quote_rfc821_envelope smtp_randomize_addresses smtp_rcpt_timeout smtp_reply_filter
-  smtp_requiretls_policy smtp_rset_timeout smtp_sasl_auth_cache_name smtp_sasl_auth_cache_time
-  smtp_sasl_auth_enable smtp_sasl_auth_soft_bounce smtp_sasl_mechanism_filter
-  smtp_sasl_password_maps smtp_sasl_path smtp_sasl_security_options
-  smtp_sasl_tls_security_options smtp_sasl_tls_verified_security_options smtp_sasl_type
-  smtp_send_dummy_mail_auth smtp_send_xforward_command smtp_sender_dependent_authentication
-  smtp_skip_5xx_greeting smtp_skip_quit_response smtp_starttls_timeout smtp_tcp_port
-  smtp_tls_CAfile smtp_tls_CApath smtp_tls_block_early_mail_reply smtp_tls_cert_file
-  smtp_tls_chain_files smtp_tls_ciphers smtp_tls_connection_reuse
-  smtp_tls_dane_insecure_mx_policy smtp_tls_dcert_file smtp_tls_dkey_file smtp_tls_eccert_file
-  smtp_tls_eckey_file smtp_tls_enable_rpk smtp_tls_enforce_peername
-  smtp_tls_enforce_sts_mx_patterns smtp_tls_exclude_ciphers smtp_tls_fingerprint_cert_match
-  smtp_tls_fingerprint_digest smtp_tls_force_insecure_host_tlsa_lookup smtp_tls_key_file
-  smtp_tls_loglevel smtp_tls_mandatory_ciphers smtp_tls_mandatory_exclude_ciphers
-  smtp_tls_mandatory_protocols smtp_tls_note_starttls_offer smtp_tls_per_site
-  smtp_tls_policy_maps smtp_tls_protocols smtp_tls_scert_verifydepth smtp_tls_secure_cert_match
-  smtp_tls_security_level smtp_tls_servername smtp_tls_session_cache_database
-  smtp_tls_session_cache_timeout smtp_tls_trust_anchor_file smtp_tls_verify_cert_match
-  smtp_tls_wrappermode smtp_tlsrpt_enable smtp_tlsrpt_skip_reused_handshakes
-  smtp_tlsrpt_socket_name smtp_use_tls smtp_xforward_timeout smtpd_authorized_verp_clients
-  smtpd_authorized_xclient_hosts smtpd_authorized_xforward_hosts smtpd_banner
-  smtpd_client_auth_rate_limit smtpd_client_connection_count_limit
-  smtpd_client_connection_rate_limit smtpd_client_event_limit_exceptions
-  smtpd_client_ipv4_prefix_length smtpd_client_ipv6_prefix_length smtpd_client_message_rate_limit
-  smtpd_client_new_tls_session_rate_limit smtpd_client_port_logging
-  smtpd_client_recipient_rate_limit smtpd_client_restrictions smtpd_command_filter
-  smtpd_data_restrictions smtpd_delay_open_until_valid_rcpt smtpd_delay_reject
-  smtpd_discard_ehlo_keyword_address_maps smtpd_discard_ehlo_keywords smtpd_dns_reply_filter
-  smtpd_end_of_data_restrictions smtpd_enforce_tls smtpd_error_sleep_time smtpd_etrn_restrictions
-  smtpd_expansion_filter smtpd_forbid_bare_newline smtpd_forbid_bare_newline_exclusions
-  smtpd_forbid_bare_newline_reject_code smtpd_forbid_unauth_pipelining smtpd_forbidden_commands
-  smtpd_hard_error_limit smtpd_helo_required smtpd_helo_restrictions smtpd_hide_client_session
-  smtpd_history_flush_threshold smtpd_junk_command_limit smtpd_log_access_permit_actions
-  smtpd_milter_maps smtpd_milters smtpd_min_data_rate smtpd_noop_commands
-  smtpd_null_access_lookup_key smtpd_peername_lookup smtpd_per_request_deadline
-  smtpd_policy_service_default_action smtpd_policy_service_max_idle smtpd_policy_service_max_ttl
-  smtpd_policy_service_policy_context smtpd_policy_service_request_limit
-  smtpd_policy_service_retry_delay smtpd_policy_service_timeout smtpd_policy_service_try_limit
-  smtpd_proxy_ehlo smtpd_proxy_filter smtpd_proxy_options smtpd_proxy_timeout
-  smtpd_recipient_limit smtpd_recipient_overshoot_limit smtpd_recipient_restrictions
-  smtpd_reject_filter_maps smtpd_reject_footer smtpd_reject_footer_maps
-  smtpd_reject_unlisted_recipient smtpd_reject_unlisted_sender
-  smtpd_relay_before_recipient_restrictions smtpd_relay_restrictions smtpd_restriction_classes
-  smtpd_sasl_auth_enable smtpd_sasl_authenticated_header smtpd_sasl_exceptions_networks
-  smtpd_sasl_local_domain smtpd_sasl_mechanism_filter smtpd_sasl_path smtpd_sasl_response_limit
-  smtpd_sasl_security_options smtpd_sasl_service smtpd_sasl_tls_security_options smtpd_sasl_type
-  smtpd_sender_login_maps smtpd_sender_restrictions smtpd_service_name smtpd_soft_error_limit
-  smtpd_starttls_timeout smtpd_timeout smtpd_tls_CAfile smtpd_tls_CApath
-  smtpd_tls_always_issue_session_ids smtpd_tls_ask_ccert smtpd_tls_auth_only
-  smtpd_tls_ccert_verifydepth smtpd_tls_cert_file smtpd_tls_chain_files smtpd_tls_ciphers
-  smtpd_tls_dcert_file smtpd_tls_dh1024_param_file smtpd_tls_dh512_param_file smtpd_tls_dkey_file
-  smtpd_tls_eccert_file smtpd_tls_eckey_file smtpd_tls_eecdh_grade smtpd_tls_enable_rpk
-  smtpd_tls_exclude_ciphers smtpd_tls_fingerprint_digest smtpd_tls_key_file smtpd_tls_loglevel
-  smtpd_tls_mandatory_ciphers smtpd_tls_mandatory_exclude_ciphers smtpd_tls_mandatory_protocols
-  smtpd_tls_protocols smtpd_tls_received_header smtpd_tls_req_ccert smtpd_tls_security_level
-  smtpd_tls_session_cache_database smtpd_tls_session_cache_timeout smtpd_tls_wrappermode
-  smtpd_upstream_proxy_protocol smtpd_upstream_proxy_timeout smtpd_use_tls
-  smtputf8_autodetect_classes smtputf8_enable soft_bounce stale_lock_time stress
-  strict_7bit_headers strict_8bitmime strict_8bitmime_body strict_mailbox_ownership
-  strict_mime_encoding_domain strict_rfc821_envelopes strict_smtputf8 sun_mailtool_compatibility
-  swap_bangpath syslog_facility syslog_name tcp_windowsize tls_append_default_CA tls_config_file
-  tls_config_name tls_daemon_random_bytes tls_dane_digests tls_disable_workarounds
-  tls_eecdh_auto_curves tls_eecdh_strong_curve tls_eecdh_ultra_curve tls_export_cipherlist
-  tls_fast_shutdown_enable tls_high_cipherlist tls_legacy_public_key_fingerprints
-  tls_low_cipherlist tls_medium_cipherlist tls_null_cipherlist tls_preempt_cipherlist
-  tls_random_bytes tls_random_exchange_name tls_random_prng_update_period
-  tls_random_reseed_period tls_random_source tls_required_enable tls_server_sni_maps
-  tls_session_ticket_cipher tls_ssl_options tls_wildcard_matches_multiple_labels
-  tlsmgr_service_name tlsproxy_client_CAfile tlsproxy_client_CApath tlsproxy_client_cert_file
-  tlsproxy_client_chain_files tlsproxy_client_dcert_file tlsproxy_client_dkey_file
-  tlsproxy_client_eccert_file tlsproxy_client_eckey_file tlsproxy_client_enforce_tls
-  tlsproxy_client_fingerprint_digest tlsproxy_client_key_file tlsproxy_client_loglevel
-  tlsproxy_client_loglevel_parameter tlsproxy_client_per_site tlsproxy_client_policy_maps
-  tlsproxy_client_scert_verifydepth tlsproxy_client_security_level tlsproxy_client_use_tls
-  tlsproxy_enforce_tls tlsproxy_service_name tlsproxy_tls_CAfile tlsproxy_tls_CApath
-  tlsproxy_tls_always_issue_session_ids tlsproxy_tls_ask_ccert tlsproxy_tls_ccert_verifydepth
-  tlsproxy_tls_cert_file tlsproxy_tls_chain_files tlsproxy_tls_ciphers tlsproxy_tls_dcert_file
-  tlsproxy_tls_dh1024_param_file tlsproxy_tls_dh512_param_file tlsproxy_tls_dkey_file
-  tlsproxy_tls_eccert_file tlsproxy_tls_eckey_file tlsproxy_tls_eecdh_grade
-  tlsproxy_tls_enable_rpk tlsproxy_tls_exclude_ciphers tlsproxy_tls_fingerprint_digest
-  tlsproxy_tls_key_file tlsproxy_tls_loglevel tlsproxy_tls_mandatory_ciphers
-  tlsproxy_tls_mandatory_exclude_ciphers tlsproxy_tls_mandatory_protocols tlsproxy_tls_protocols
-  tlsproxy_tls_req_ccert tlsproxy_tls_security_level tlsproxy_use_tls tlsproxy_watchdog_timeout
-  trace_service_name transport_maps transport_retry_time trigger_timeout
-  undisclosed_recipients_header unknown_address_reject_code unknown_address_tempfail_action
-  unknown_client_reject_code unknown_helo_hostname_tempfail_action unknown_hostname_reject_code
-  unknown_local_recipient_reject_code unknown_relay_recipient_reject_code
-  unknown_virtual_alias_reject_code unknown_virtual_mailbox_reject_code
-  unverified_recipient_defer_code unverified_recipient_reject_code
-  unverified_recipient_reject_reason unverified_recipient_tempfail_action
-  unverified_sender_defer_code unverified_sender_reject_code unverified_sender_reject_reason
-  unverified_sender_tempfail_action use_srv_lookup verp_delimiter_filter
-  virtual_alias_address_length_limit virtual_alias_domains virtual_alias_expansion_limit
-  virtual_alias_maps virtual_alias_recursion_limit virtual_delivery_status_filter
-  virtual_gid_maps virtual_mailbox_base virtual_mailbox_domains virtual_mailbox_limit
-  virtual_mailbox_lock virtual_mailbox_maps virtual_minimum_uid virtual_transport
-  virtual_uid_maps
-`
-    .split(/\s+/)
-    .filter((name) => name !== ''),
+export type PostfixParam = {
+  readonly type: 'str' | 'raw' | 'int' | 'bool' | 'time';
+  readonly min: number;
+  readonly max: number;
+  readonly default: string;
+};
+
+const ROWS = `
+  2bounce_notice_recipient|str|1|0|postmaster
+  access_map_defer_code|int|0|0|450
+  access_map_reject_code|int|0|0|554
+  address_verify_cache_cleanup_interval|time|0|0|12h
+  address_verify_default_transport|str|1|0|$default_transport
+  address_verify_local_transport|str|1|0|$local_transport
+  address_verify_map|str|0|0|$default_cache_db_type:$data_directory/verify_cache
+  address_verify_negative_cache|bool|0|0|yes
+  address_verify_negative_expire_time|time|1|0|3d
+  address_verify_negative_refresh_time|time|1|0|3h
+  address_verify_pending_request_limit|int|1|0|5000
+  address_verify_poll_count|int|1|0|\${stress?{1}:{3}}
+  address_verify_poll_delay|time|1|0|3s
+  address_verify_positive_expire_time|time|1|0|31d
+  address_verify_positive_refresh_time|time|1|0|7d
+  address_verify_relay_transport|str|1|0|$relay_transport
+  address_verify_relayhost|str|0|0|$relayhost
+  address_verify_sender|str|0|0|$double_bounce_sender
+  address_verify_sender_dependent_default_transport_maps|str|0|0|$sender_dependent_default_transport_maps
+  address_verify_sender_dependent_relayhost_maps|str|0|0|$sender_dependent_relayhost_maps
+  address_verify_sender_ttl|time|0|0|0s
+  address_verify_service_name|str|1|0|verify
+  address_verify_transport_maps|str|0|0|$transport_maps
+  address_verify_virtual_transport|str|1|0|$virtual_transport
+  alias_database|str|0|0|$default_database_type:/etc/aliases
+  alias_maps|str|0|0|$default_database_type:/etc/aliases
+  allow_mail_to_commands|str|0|0|alias, forward
+  allow_mail_to_files|str|0|0|alias, forward
+  allow_min_user|bool|0|0|no
+  allow_percent_hack|bool|0|0|yes
+  allow_srv_lookup_fallback|bool|0|0|no
+  allow_untrusted_routing|bool|0|0|no
+  alternate_config_directories|str|0|0|
+  always_add_missing_headers|bool|0|0|no
+  always_bcc|str|0|0|
+  anvil_rate_time_unit|time|1|0|60s
+  anvil_status_update_time|time|1|0|600s
+  append_at_myorigin|bool|0|0|yes
+  append_dot_mydomain|bool|0|0|\${{$compatibility_level} <level {1} ? {yes} : {no}}
+  application_event_drain_time|time|1|0|100s
+  authorized_flush_users|str|0|0|static:anyone
+  authorized_mailq_users|str|0|0|static:anyone
+  authorized_submit_users|str|0|0|static:anyone
+  backwards_bounce_logfile_compatibility|bool|0|0|yes
+  berkeley_db_create_buffer_size|int|1|0|16777216
+  berkeley_db_read_buffer_size|int|1|0|131072
+  best_mx_transport|str|0|0|
+  biff|bool|0|0|yes
+  body_checks|str|0|0|
+  body_checks_size_limit|int|0|0|51200
+  bounce_notice_recipient|str|1|0|postmaster
+  bounce_queue_lifetime|time|0|8640000|5d
+  bounce_service_name|str|1|0|bounce
+  bounce_size_limit|int|1|0|50000
+  bounce_template_file|str|0|0|
+  broken_sasl_auth_clients|bool|0|0|no
+  canonical_classes|str|1|0|envelope_sender, envelope_recipient, header_sender, header_recipient
+  canonical_maps|str|0|0|
+  cleanup_replace_stray_cr_lf|bool|0|0|yes
+  cleanup_service_name|str|1|0|cleanup
+  command_directory|str|1|0|/usr/sbin
+  command_execution_directory|raw|0|0|
+  command_expansion_filter|str|1|0|1234567890!@%-_=+:,./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ
+  command_time_limit|time|1|0|1000s
+  compatibility_level|str|0|0|0
+  config_directory|str|1|0|/etc/postfix
+  confirm_delay_cleared|bool|0|0|no
+  connection_cache_protocol_timeout|time|1|0|5s
+  connection_cache_service_name|str|1|0|scache
+  connection_cache_status_update_time|time|1|0|600s
+  connection_cache_ttl_limit|time|1|0|2s
+  content_filter|str|0|0|
+  cyrus_sasl_config_path|str|0|0|
+  daemon_directory|str|1|0|/usr/libexec/postfix
+  daemon_table_open_error_is_fatal|bool|0|0|no
+  daemon_timeout|time|1|0|18000s
+  data_directory|str|1|0|/var/lib/postfix
+  debug_peer_level|int|1|0|2
+  debug_peer_list|str|0|0|
+  debugger_command|str|1|0|
+  default_cache_db_type|str|1|0|btree
+  default_database_type|str|1|0|hash
+  default_delivery_slot_cost|int|0|0|5
+  default_delivery_slot_discount|int|0|100|50
+  default_delivery_slot_loan|int|0|0|3
+  default_delivery_status_filter|str|0|0|
+  default_destination_concurrency_failed_cohort_limit|int|0|0|1
+  default_destination_concurrency_limit|int|0|0|20
+  default_destination_concurrency_negative_feedback|str|1|0|1
+  default_destination_concurrency_positive_feedback|str|1|0|1
+  default_destination_rate_delay|time|0|0|0s
+  default_destination_recipient_limit|int|0|0|50
+  default_extra_recipient_limit|int|0|0|1000
+  default_filter_nexthop|str|0|0|
+  default_minimum_delivery_slots|int|0|0|3
+  default_privs|str|1|0|nobody
+  default_process_limit|int|1|0|100
+  default_rbl_reply|raw|1|0|$rbl_code Service unavailable; $rbl_class [$rbl_what] blocked using $rbl_domain\${rbl_reason?; $rbl_reason}
+  default_recipient_limit|int|0|0|20000
+  default_recipient_refill_delay|time|1|0|5s
+  default_recipient_refill_limit|int|1|0|100
+  default_transport|str|1|0|smtp
+  default_transport_rate_delay|time|0|0|0s
+  default_verp_delimiters|str|2|2|+=
+  defer_code|int|0|0|450
+  defer_service_name|str|1|0|defer
+  defer_transports|str|0|0|
+  delay_logging_resolution_limit|int|0|6|2
+  delay_notice_recipient|str|1|0|postmaster
+  delay_warning_time|time|0|0|0h
+  deliver_lock_attempts|int|1|0|20
+  deliver_lock_delay|time|1|0|1s
+  destination_concurrency_feedback_debug|bool|0|0|no
+  detect_8bit_encoding_header|bool|0|0|yes
+  disable_dns_lookups|bool|0|0|no
+  disable_mime_input_processing|bool|0|0|no
+  disable_mime_output_conversion|bool|0|0|no
+  disable_verp_bounces|bool|0|0|no
+  disable_vrfy_command|bool|0|0|no
+  dns_ncache_ttl_fix_enable|bool|0|0|no
+  dnsblog_reply_delay|time|0|0|0s
+  dnsblog_service_name|str|1|0|dnsblog
+  dnssec_probe|str|0|0|ns:.
+  dont_remove|int|0|0|0
+  double_bounce_sender|str|1|0|double-bounce
+  duplicate_filter_limit|int|0|0|1000
+  empty_address_default_transport_maps_lookup_key|str|1|0|<>
+  empty_address_local_login_sender_maps_lookup_key|str|0|0|<>
+  empty_address_recipient|str|1|0|MAILER-DAEMON
+  empty_address_relayhost_maps_lookup_key|str|1|0|<>
+  enable_idna2003_compatibility|bool|0|0|no
+  enable_long_queue_ids|bool|0|0|no
+  enable_original_recipient|bool|0|0|yes
+  enable_threaded_bounces|bool|0|0|no
+  error_notice_recipient|str|1|0|postmaster
+  error_service_name|str|1|0|error
+  execution_directory_expansion_filter|str|1|0|1234567890!@%-_=+:,./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ
+  expand_owner_alias|bool|0|0|no
+  export_environment|str|0|0|TZ MAIL_CONFIG LANG
+  fallback_transport|str|0|0|
+  fallback_transport_maps|str|0|0|
+  fast_flush_domains|str|0|0|$relay_domains
+  fast_flush_purge_time|time|1|0|7d
+  fast_flush_refresh_time|time|1|0|12h
+  fault_injection_code|int|0|0|0
+  flush_service_name|str|1|0|flush
+  force_mime_input_conversion|bool|0|0|no
+  fork_attempts|int|1|0|5
+  fork_delay|time|1|0|1s
+  forward_expansion_filter|str|1|0|1234567890!@%-_=+:,./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ
+  forward_path|raw|0|0|$home/.forward\${recipient_delimiter}\${extension}, $home/.forward
+  frozen_delivered_to|bool|0|0|yes
+  full_name_encoding_charset|str|1|0|utf-8
+  hash_queue_depth|int|1|0|1
+  hash_queue_names|str|1|0|deferred, defer
+  header_address_token_limit|int|1|0|10240
+  header_checks|str|0|0|
+  header_from_format|str|1|0|standard
+  header_size_limit|int|1|0|102400
+  helpful_warnings|bool|0|0|yes
+  home_mailbox|str|0|0|
+  hopcount_limit|int|1|0|50
+  html_directory|str|1|0|no
+  ignore_mx_lookup_error|bool|0|0|no
+  ignore_srv_lookup_error|bool|0|0|no
+  import_environment|str|0|0|MAIL_CONFIG MAIL_DEBUG MAIL_LOGTAG TZ XAUTHORITY DISPLAY LANG=C POSTLOG_SERVICE POSTLOG_HOSTNAME XDG_RUNTIME_DIR
+  in_flow_delay|time|0|10|1s
+  inet_interfaces|str|0|0|all
+  inet_protocols|str|0|0|all
+  info_log_address_format|str|1|0|external
+  initial_destination_concurrency|int|1|0|5
+  internal_mail_filter_classes|str|0|0|
+  invalid_hostname_reject_code|int|0|0|501
+  ipc_idle|time|1|0|5s
+  ipc_timeout|time|1|0|3600s
+  ipc_ttl|time|1|0|1000s
+  known_tcp_ports|str|0|0|lmtp=24, smtp=25, smtps=submissions=465, submission=587
+  line_length_limit|int|512|0|2048
+  lmdb_map_size|int|1|0|16777216
+  lmtp_address_preference|str|1|0|any
+  lmtp_address_verify_target|str|1|0|rcpt
+  lmtp_assume_final|bool|0|0|no
+  lmtp_balance_inet_protocols|bool|0|0|yes
+  lmtp_bind_address|str|0|0|
+  lmtp_bind_address6|str|0|0|
+  lmtp_bind_address_enforce|bool|0|0|no
+  lmtp_body_checks|str|0|0|
+  lmtp_cname_overrides_servername|bool|0|0|no
+  lmtp_connect_timeout|time|0|0|0s
+  lmtp_connection_cache_destinations|str|0|0|
+  lmtp_connection_cache_on_demand|bool|0|0|yes
+  lmtp_connection_cache_time_limit|time|1|0|2s
+  lmtp_connection_reuse_count_limit|int|0|0|0
+  lmtp_connection_reuse_time_limit|time|1|0|300s
+  lmtp_data_done_timeout|time|1|0|600s
+  lmtp_data_init_timeout|time|1|0|120s
+  lmtp_data_xfer_timeout|time|1|0|180s
+  lmtp_defer_if_no_mx_address_found|bool|0|0|no
+  lmtp_delivery_status_filter|str|0|0|$default_delivery_status_filter
+  lmtp_discard_lhlo_keyword_address_maps|str|0|0|
+  lmtp_discard_lhlo_keywords|str|0|0|
+  lmtp_dns_reply_filter|str|0|0|
+  lmtp_dns_resolver_options|str|0|0|
+  lmtp_dns_support_level|str|0|0|
+  lmtp_enforce_tls|bool|0|0|no
+  lmtp_fallback_relay|str|0|0|
+  lmtp_generic_maps|str|0|0|
+  lmtp_header_checks|str|0|0|
+  lmtp_host_lookup|str|1|0|dns
+  lmtp_lhlo_name|str|1|0|$myhostname
+  lmtp_lhlo_timeout|time|1|0|300s
+  lmtp_line_length_limit|int|0|0|998
+  lmtp_log_tls_feature_status|bool|0|0|yes
+  lmtp_mail_timeout|time|1|0|300s
+  lmtp_mime_header_checks|str|0|0|
+  lmtp_min_data_rate|int|1|0|500
+  lmtp_mx_address_limit|int|0|0|5
+  lmtp_mx_session_limit|int|0|0|2
+  lmtp_nested_header_checks|str|0|0|
+  lmtp_per_request_deadline|bool|0|0|\${lmtp_per_record_deadline?{$lmtp_per_record_deadline}:{no}}
+  lmtp_pix_workaround_delay_time|time|1|0|10s
+  lmtp_pix_workaround_maps|str|0|0|
+  lmtp_pix_workaround_threshold_time|time|0|0|500s
+  lmtp_pix_workarounds|str|0|0|disable_esmtp,delay_dotcrlf
+  lmtp_quit_timeout|time|1|0|300s
+  lmtp_quote_rfc821_envelope|bool|0|0|yes
+  lmtp_randomize_addresses|bool|0|0|yes
+  lmtp_rcpt_timeout|time|1|0|300s
+  lmtp_reply_filter|str|0|0|
+  lmtp_requiretls_policy|str|0|0|opportunistic
+  lmtp_rset_timeout|time|1|0|20s
+  lmtp_sasl_auth_cache_name|str|0|0|
+  lmtp_sasl_auth_cache_time|time|0|0|90d
+  lmtp_sasl_auth_enable|bool|0|0|no
+  lmtp_sasl_auth_soft_bounce|bool|0|0|yes
+  lmtp_sasl_mechanism_filter|str|0|0|
+  lmtp_sasl_password_maps|str|0|0|
+  lmtp_sasl_password_result_delimiter|str|1|1|:
+  lmtp_sasl_path|str|0|0|
+  lmtp_sasl_security_options|str|0|0|noplaintext, noanonymous
+  lmtp_sasl_tls_security_options|str|0|0|$lmtp_sasl_security_options
+  lmtp_sasl_tls_verified_security_options|str|0|0|$lmtp_sasl_tls_security_options
+  lmtp_sasl_type|str|1|0|cyrus
+  lmtp_send_dummy_mail_auth|bool|0|0|no
+  lmtp_send_xforward_command|bool|0|0|no
+  lmtp_sender_dependent_authentication|bool|0|0|no
+  lmtp_skip_5xx_greeting|bool|0|0|yes
+  lmtp_skip_quit_response|bool|0|0|no
+  lmtp_starttls_timeout|time|1|0|300s
+  lmtp_tcp_port|str|0|0|24
+  lmtp_tls_CAfile|str|0|0|
+  lmtp_tls_CApath|str|0|0|
+  lmtp_tls_block_early_mail_reply|bool|0|0|no
+  lmtp_tls_cert_file|str|0|0|
+  lmtp_tls_chain_files|str|0|0|
+  lmtp_tls_ciphers|str|1|0|medium
+  lmtp_tls_connection_reuse|bool|0|0|no
+  lmtp_tls_dcert_file|str|0|0|
+  lmtp_tls_dkey_file|str|0|0|$lmtp_tls_dcert_file
+  lmtp_tls_eccert_file|str|0|0|
+  lmtp_tls_eckey_file|str|0|0|$lmtp_tls_eccert_file
+  lmtp_tls_enable_rpk|bool|0|0|no
+  lmtp_tls_enforce_peername|bool|0|0|yes
+  lmtp_tls_enforce_sts_mx_patterns|bool|0|0|yes
+  lmtp_tls_exclude_ciphers|str|0|0|
+  lmtp_tls_fingerprint_cert_match|str|0|0|
+  lmtp_tls_fingerprint_digest|str|1|0|\${{$compatibility_level} <level {3.6} ? {md5} : {sha256}}
+  lmtp_tls_force_insecure_host_tlsa_lookup|bool|0|0|no
+  lmtp_tls_key_file|str|0|0|$lmtp_tls_cert_file
+  lmtp_tls_loglevel|str|0|0|0
+  lmtp_tls_mandatory_ciphers|str|1|0|medium
+  lmtp_tls_mandatory_exclude_ciphers|str|0|0|
+  lmtp_tls_mandatory_protocols|str|0|0|>=TLSv1
+  lmtp_tls_note_starttls_offer|bool|0|0|no
+  lmtp_tls_per_site|str|0|0|
+  lmtp_tls_policy_maps|str|0|0|
+  lmtp_tls_protocols|str|0|0|>=TLSv1
+  lmtp_tls_scert_verifydepth|int|0|0|9
+  lmtp_tls_secure_cert_match|str|1|0|nexthop
+  lmtp_tls_security_level|str|0|0|
+  lmtp_tls_servername|str|0|0|
+  lmtp_tls_session_cache_database|str|0|0|
+  lmtp_tls_session_cache_timeout|time|0|8640000|3600s
+  lmtp_tls_trust_anchor_file|str|0|0|
+  lmtp_tls_verify_cert_match|str|1|0|hostname
+  lmtp_tls_wrappermode|bool|0|0|no
+  lmtp_tlsrpt_enable|bool|0|0|no
+  lmtp_tlsrpt_skip_reused_handshakes|bool|0|0|no
+  lmtp_tlsrpt_socket_name|str|0|0|
+  lmtp_use_tls|bool|0|0|no
+  lmtp_xforward_timeout|time|1|0|300s
+  local_command_shell|str|0|0|
+  local_delivery_status_filter|str|0|0|$default_delivery_status_filter
+  local_destination_concurrency_limit|int|0|0|2
+  local_destination_recipient_limit|int|0|0|1
+  local_header_rewrite_clients|str|0|0|permit_inet_interfaces
+  local_login_sender_maps|str|0|0|static:*
+  local_recipient_maps|str|0|0|proxy:unix:passwd.byname $alias_maps
+  local_transport|str|1|0|local:$myhostname
+  luser_relay|raw|0|0|
+  mail_name|str|1|0|Postfix
+  mail_owner|str|1|0|postfix
+  mail_release_date|str|1|0|20260809
+  mail_spool_directory|str|0|0|/var/mail
+  mail_version|str|1|0|3.11.6
+  mailbox_command|raw|0|0|
+  mailbox_command_maps|str|0|0|
+  mailbox_delivery_lock|str|1|0|fcntl, dotlock
+  mailbox_size_limit|int|0|0|51200000
+  mailbox_transport|str|0|0|
+  mailbox_transport_maps|str|0|0|
+  maillog_file|str|0|0|
+  maillog_file_compressor|str|1|0|gzip
+  maillog_file_permissions|str|1|0|0600
+  maillog_file_prefixes|str|1|0|/var, /dev/stdout
+  maillog_file_rotate_suffix|str|1|0|%Y%m%d-%H%M%S
+  mailq_path|str|1|0|/usr/bin/mailq
+  manpage_directory|str|1|0|/usr/local/man
+  maps_rbl_domains|str|0|0|
+  maps_rbl_reject_code|int|0|0|554
+  masquerade_classes|str|0|0|envelope_sender, header_sender, header_recipient
+  masquerade_domains|str|0|0|
+  masquerade_exceptions|str|0|0|
+  master_service_disable|str|0|0|
+  max_idle|time|1|0|100s
+  max_use|int|1|0|100
+  maximal_backoff_time|time|1|0|4000s
+  maximal_queue_lifetime|time|0|8640000|5d
+  message_drop_headers|str|0|0|bcc, content-length, resent-bcc, return-path
+  message_reject_characters|str|0|0|
+  message_size_limit|int|0|0|10240000
+  message_strip_characters|str|0|0|
+  meta_directory|str|1|0|/etc/postfix
+  milter_command_timeout|time|1|0|30s
+  milter_connect_macros|str|0|0|j {daemon_name} {daemon_addr} v _
+  milter_connect_timeout|time|1|0|30s
+  milter_content_timeout|time|1|0|300s
+  milter_data_macros|str|0|0|i
+  milter_default_action|str|1|0|shutdown
+  milter_end_of_data_macros|str|0|0|i
+  milter_end_of_header_macros|str|0|0|i
+  milter_header_checks|str|0|0|
+  milter_helo_macros|str|0|0|{tls_version} {cipher} {cipher_bits} {cert_subject} {cert_issuer}
+  milter_macro_daemon_name|str|1|0|$myhostname
+  milter_macro_defaults|str|0|0|
+  milter_macro_v|str|1|0|$mail_name $mail_version
+  milter_mail_macros|str|0|0|i {auth_type} {auth_authen} {auth_author} {mail_addr} {mail_host} {mail_mailer}
+  milter_protocol|str|1|0|6
+  milter_rcpt_macros|str|0|0|i {rcpt_addr} {rcpt_host} {rcpt_mailer}
+  milter_unknown_command_macros|str|0|0|
+  mime_boundary_length_limit|int|1|0|2048
+  mime_header_checks|str|0|0|$header_checks
+  mime_nesting_limit|int|1|0|100
+  minimal_backoff_time|time|1|0|300s
+  multi_instance_directories|str|0|0|
+  multi_instance_enable|bool|0|0|no
+  multi_instance_group|str|0|0|
+  multi_instance_name|str|0|0|
+  multi_instance_wrapper|str|0|0|
+  multi_recipient_bounce_reject_code|int|0|0|550
+  mydestination|str|0|0|$myhostname, localhost.$mydomain, localhost
+  mydomain|str|1|0|
+  myhostname|str|1|0|
+  mynetworks|str|0|0|
+  mynetworks_style|str|1|0|\${{$compatibility_level} <level {2} ? {subnet} : {host}}
+  myorigin|str|1|0|$myhostname
+  nested_header_checks|str|0|0|$header_checks
+  newaliases_path|str|1|0|/usr/bin/newaliases
+  non_bdb_custom_mapping|str|0|0|
+  non_bdb_migration_allow_root_prefixes|str|0|0|/etc /usr/local/etc
+  non_bdb_migration_allow_user_prefixes|str|0|0|$data_directory /var/lib/mailman /var/lib/mailman3
+  non_bdb_migration_level|str|1|0|disable
+  non_bdb_migration_log_redirect|bool|0|0|yes
+  non_bdb_migration_service_name|str|0|0|nbdb_reindex
+  non_empty_end_of_header_action|str|1|0|fix_quietly
+  non_fqdn_reject_code|int|0|0|504
+  non_smtpd_milters|str|0|0|
+  notify_classes|str|0|0|resource, software
+  openssl_path|str|1|0|openssl
+  owner_request_special|bool|0|0|yes
+  parent_domain_matches_subdomains|str|0|0|debug_peer_list,fast_flush_domains,mynetworks,permit_mx_backup_networks,qmqpd_authorized_clients,relay_domains,smtpd_access_maps
+  permit_mx_backup_networks|str|0|0|
+  pickup_service_name|str|1|0|pickup
+  pipe_delivery_status_filter|str|0|0|$default_delivery_status_filter
+  plaintext_reject_code|int|0|0|450
+  postlog_service_name|str|1|0|postlog
+  postlogd_watchdog_timeout|time|10|0|10s
+  postmulti_control_commands|str|0|0|reload flush
+  postmulti_start_commands|str|0|0|start
+  postmulti_stop_commands|str|0|0|stop abort drain quick-stop
+  postscreen_access_list|str|0|0|permit_mynetworks
+  postscreen_allowlist_interfaces|str|0|0|\${postscreen_whitelist_interfaces?{$postscreen_whitelist_interfaces}:{static:all}}
+  postscreen_bare_newline_action|str|1|0|ignore
+  postscreen_bare_newline_enable|bool|0|0|no
+  postscreen_bare_newline_ttl|time|1|0|30d
+  postscreen_cache_cleanup_interval|time|0|0|12h
+  postscreen_cache_map|str|0|0|$default_cache_db_type:$data_directory/postscreen_cache
+  postscreen_cache_retention_time|time|1|0|7d
+  postscreen_client_connection_count_limit|int|0|0|$smtpd_client_connection_count_limit
+  postscreen_command_count_limit|int|1|0|20
+  postscreen_command_filter|str|0|0|
+  postscreen_command_time_limit|time|1|0|\${stress?{10}:{300}}s
+  postscreen_denylist_action|str|1|0|\${postscreen_blacklist_action?{$postscreen_blacklist_action}:{ignore}}
+  postscreen_disable_vrfy_command|bool|0|0|$disable_vrfy_command
+  postscreen_discard_ehlo_keyword_address_maps|str|0|0|$smtpd_discard_ehlo_keyword_address_maps
+  postscreen_discard_ehlo_keywords|str|0|0|$smtpd_discard_ehlo_keywords
+  postscreen_dnsbl_action|str|1|0|ignore
+  postscreen_dnsbl_allowlist_threshold|int|0|0|\${postscreen_dnsbl_whitelist_threshold?{$postscreen_dnsbl_whitelist_threshold}:{0}}
+  postscreen_dnsbl_max_ttl|time|1|0|\${postscreen_dnsbl_ttl?{$postscreen_dnsbl_ttl}:{1}}h
+  postscreen_dnsbl_min_ttl|time|1|0|60s
+  postscreen_dnsbl_reply_map|str|0|0|
+  postscreen_dnsbl_sites|str|0|0|
+  postscreen_dnsbl_threshold|int|1|0|1
+  postscreen_dnsbl_timeout|time|1|0|10s
+  postscreen_enforce_tls|bool|0|0|$smtpd_enforce_tls
+  postscreen_expansion_filter|raw|1|0|$smtpd_expansion_filter
+  postscreen_forbidden_commands|str|0|0|$smtpd_forbidden_commands
+  postscreen_greet_action|str|1|0|ignore
+  postscreen_greet_banner|str|0|0|$smtpd_banner
+  postscreen_greet_ttl|time|1|0|1d
+  postscreen_greet_wait|time|1|0|\${stress?{2}:{6}}s
+  postscreen_helo_required|bool|0|0|$smtpd_helo_required
+  postscreen_non_smtp_command_action|str|1|0|drop
+  postscreen_non_smtp_command_enable|bool|0|0|no
+  postscreen_non_smtp_command_ttl|time|1|0|30d
+  postscreen_pipelining_action|str|1|0|enforce
+  postscreen_pipelining_enable|bool|0|0|no
+  postscreen_pipelining_ttl|time|1|0|30d
+  postscreen_post_queue_limit|int|5|0|$default_process_limit
+  postscreen_pre_queue_limit|int|10|0|$default_process_limit
+  postscreen_reject_footer|raw|0|0|$smtpd_reject_footer
+  postscreen_reject_footer_maps|str|0|0|$smtpd_reject_footer_maps
+  postscreen_tls_security_level|str|0|0|$smtpd_tls_security_level
+  postscreen_upstream_proxy_protocol|str|0|0|
+  postscreen_upstream_proxy_timeout|time|1|0|5s
+  postscreen_use_tls|bool|0|0|$smtpd_use_tls
+  postscreen_watchdog_timeout|time|10|0|10s
+  prepend_delivered_header|str|0|0|command, file, forward
+  process_id|int|0|0|
+  process_id_directory|str|1|0|pid
+  process_name|str|0|0|
+  propagate_unmatched_extensions|str|0|0|canonical, virtual
+  proxy_interfaces|str|0|0|
+  proxy_read_maps|str|0|0|$local_recipient_maps $mydestination $virtual_alias_maps $virtual_alias_domains $virtual_mailbox_maps $virtual_mailbox_domains $relay_recipient_maps $relay_domains $canonical_maps $sender_canonical_maps $recipient_canonical_maps $relocated_maps $transport_maps $mynetworks $smtpd_sender_login_maps $sender_bcc_maps $recipient_bcc_maps $smtp_generic_maps $lmtp_generic_maps $alias_maps $smtpd_client_restrictions $smtpd_helo_restrictions $smtpd_sender_restrictions $smtpd_relay_restrictions $smtpd_recipient_restrictions $address_verify_sender_dependent_default_transport_maps $address_verify_sender_dependent_relayhost_maps $address_verify_transport_maps $fallback_transport_maps $lmtp_discard_lhlo_keyword_address_maps $lmtp_pix_workaround_maps $lmtp_sasl_password_maps $lmtp_tls_policy_maps $mailbox_command_maps $mailbox_transport_maps $postscreen_discard_ehlo_keyword_address_maps $rbl_reply_maps $sender_dependent_default_transport_maps $sender_dependent_relayhost_maps $smtp_discard_ehlo_keyword_address_maps $smtp_pix_workaround_maps $smtp_sasl_password_maps $smtp_tls_policy_maps $smtpd_discard_ehlo_keyword_address_maps $smtpd_milter_maps $virtual_gid_maps $virtual_uid_maps $local_login_sender_maps $postscreen_reject_footer_maps $smtpd_reject_footer_maps $tls_server_sni_maps $tlsproxy_client_policy_maps $default_delivery_status_filter $lmtp_delivery_status_filter $lmtp_dns_reply_filter $lmtp_reply_filter $local_delivery_status_filter $pipe_delivery_status_filter $postscreen_command_filter $smtp_delivery_status_filter $smtp_dns_reply_filter $smtp_reply_filter $smtpd_command_filter $smtpd_dns_reply_filter $virtual_delivery_status_filter $body_checks $header_checks $lmtp_body_checks $lmtp_header_checks $lmtp_mime_header_checks $lmtp_nested_header_checks $milter_header_checks $mime_header_checks $nested_header_checks $smtp_body_checks $smtp_header_checks $smtp_mime_header_checks $smtp_nested_header_checks $smtpd_reject_filter_maps $debug_peer_list $smtpd_etrn_restrictions $fast_flush_domains $authorized_flush_users $lmtp_connection_cache_destinations $local_header_rewrite_clients $masquerade_exceptions $postscreen_access_list $postscreen_allowlist_interfaces $postscreen_forbidden_commands $qmqpd_authorized_clients $authorized_mailq_users $smtp_connection_cache_destinations $smtpd_log_access_permit_actions $smtpd_forbidden_commands $smtpd_client_event_limit_exceptions $smtpd_sasl_exceptions_networks $smtpd_sasl_mechanism_filter $smtp_requiretls_policy $smtp_sasl_mechanism_filter $authorized_submit_users $smtpd_authorized_verp_clients $smtpd_authorized_xclient_hosts $smtpd_authorized_xforward_hosts
+  proxy_write_maps|str|0|0|$smtp_sasl_auth_cache_name $lmtp_sasl_auth_cache_name $address_verify_map $postscreen_cache_map
+  proxymap_service_name|str|1|0|proxymap
+  proxywrite_service_name|str|1|0|proxywrite
+  qmgr_clog_warn_time|time|0|0|300s
+  qmgr_daemon_timeout|time|1|0|1000s
+  qmgr_fudge_factor|int|10|100|100
+  qmgr_ipc_timeout|time|1|0|60s
+  qmgr_message_active_limit|int|1|0|20000
+  qmgr_message_recipient_limit|int|1|0|20000
+  qmgr_message_recipient_minimum|int|1|0|10
+  qmqpd_authorized_clients|str|0|0|
+  qmqpd_client_port_logging|bool|0|0|no
+  qmqpd_error_delay|time|0|0|1s
+  qmqpd_timeout|time|1|0|300s
+  queue_directory|str|1|0|/var/spool/postfix
+  queue_file_attribute_count_limit|int|1|0|100
+  queue_minfree|int|0|0|0
+  queue_run_delay|time|1|0|300s
+  queue_service_name|str|1|0|qmgr
+  rbl_reply_maps|str|0|0|
+  readme_directory|str|1|0|no
+  receive_override_options|str|0|0|
+  recipient_bcc_maps|str|0|0|
+  recipient_canonical_classes|str|1|0|envelope_recipient, header_recipient
+  recipient_canonical_maps|str|0|0|
+  recipient_delimiter|str|0|0|
+  reject_code|int|0|0|554
+  reject_tempfail_action|str|1|0|defer_if_permit
+  relay_clientcerts|str|0|0|
+  relay_domains|str|0|0|\${{$compatibility_level} <level {2} ? {$mydestination} : {}}
+  relay_domains_reject_code|int|0|0|554
+  relay_recipient_maps|str|0|0|
+  relay_transport|str|1|0|relay
+  relayhost|str|0|0|
+  relocated_maps|str|0|0|
+  relocated_prefix_enable|bool|0|0|yes
+  remote_header_rewrite_domain|str|0|0|
+  require_home_directory|bool|0|0|no
+  requiretls_enable|bool|0|0|yes
+  requiretls_esmtp_header|bool|0|0|yes
+  requiretls_redact_dsn|bool|0|0|yes
+  reset_owner_alias|bool|0|0|no
+  resolve_dequoted_address|bool|0|0|yes
+  resolve_null_domain|bool|0|0|no
+  resolve_numeric_domain|bool|0|0|no
+  respectful_logging|bool|0|0|\${{$compatibility_level} <level {3.6} ? {no} : {yes}}
+  rewrite_service_name|str|1|0|rewrite
+  sample_directory|str|1|0|/etc/postfix
+  send_cyrus_sasl_authzid|bool|0|0|no
+  sender_bcc_maps|str|0|0|
+  sender_canonical_classes|str|1|0|envelope_sender, header_sender
+  sender_canonical_maps|str|0|0|
+  sender_dependent_default_transport_maps|str|0|0|
+  sender_dependent_relayhost_maps|str|0|0|
+  sendmail_fix_line_endings|str|1|0|always
+  sendmail_path|str|1|0|/usr/sbin/sendmail
+  service_name|str|0|0|amnesiac
+  service_throttle_time|time|1|0|60s
+  setgid_group|str|1|0|postdrop
+  shlib_directory|str|1|0|/usr/lib/postfix
+  show_user_unknown_table_name|bool|0|0|yes
+  showq_service_name|str|1|0|showq
+  smtp_address_preference|str|1|0|any
+  smtp_address_verify_target|str|1|0|rcpt
+  smtp_always_send_ehlo|bool|0|0|yes
+  smtp_balance_inet_protocols|bool|0|0|yes
+  smtp_bind_address|str|0|0|
+  smtp_bind_address6|str|0|0|
+  smtp_bind_address_enforce|bool|0|0|no
+  smtp_body_checks|str|0|0|
+  smtp_cname_overrides_servername|bool|0|0|no
+  smtp_connect_timeout|time|0|0|30s
+  smtp_connection_cache_destinations|str|0|0|
+  smtp_connection_cache_on_demand|bool|0|0|yes
+  smtp_connection_cache_time_limit|time|1|0|2s
+  smtp_connection_reuse_count_limit|int|0|0|0
+  smtp_connection_reuse_time_limit|time|1|0|300s
+  smtp_data_done_timeout|time|1|0|600s
+  smtp_data_init_timeout|time|1|0|120s
+  smtp_data_xfer_timeout|time|1|0|180s
+  smtp_defer_if_no_mx_address_found|bool|0|0|no
+  smtp_delivery_status_filter|str|0|0|$default_delivery_status_filter
+  smtp_discard_ehlo_keyword_address_maps|str|0|0|
+  smtp_discard_ehlo_keywords|str|0|0|
+  smtp_dns_reply_filter|str|0|0|
+  smtp_dns_resolver_options|str|0|0|
+  smtp_dns_support_level|str|0|0|
+  smtp_enforce_tls|bool|0|0|no
+  smtp_fallback_relay|str|0|0|$fallback_relay
+  smtp_generic_maps|str|0|0|
+  smtp_header_checks|str|0|0|
+  smtp_helo_name|str|1|0|$myhostname
+  smtp_helo_timeout|time|1|0|300s
+  smtp_host_lookup|str|1|0|dns
+  smtp_line_length_limit|int|0|0|998
+  smtp_log_tls_feature_status|bool|0|0|yes
+  smtp_mail_timeout|time|1|0|300s
+  smtp_mime_header_checks|str|0|0|
+  smtp_min_data_rate|int|1|0|500
+  smtp_mx_address_limit|int|0|0|5
+  smtp_mx_session_limit|int|0|0|2
+  smtp_nested_header_checks|str|0|0|
+  smtp_never_send_ehlo|bool|0|0|no
+  smtp_per_request_deadline|bool|0|0|\${smtp_per_record_deadline?{$smtp_per_record_deadline}:{no}}
+  smtp_pix_workaround_delay_time|time|1|0|10s
+  smtp_pix_workaround_maps|str|0|0|
+  smtp_pix_workaround_threshold_time|time|0|0|500s
+  smtp_pix_workarounds|str|0|0|disable_esmtp,delay_dotcrlf
+  smtp_quit_timeout|time|1|0|300s
+  smtp_quote_rfc821_envelope|bool|0|0|yes
+  smtp_randomize_addresses|bool|0|0|yes
+  smtp_rcpt_timeout|time|1|0|300s
+  smtp_reply_filter|str|0|0|
+  smtp_requiretls_policy|str|0|0|inline:{{\${domain_to_ascii{$mydomain}}=opportunistic}, {.\${domain_to_ascii{$mydomain}}=opportunistic}, {localhost=opportunistic}}, cidr:{{0.0.0.0/0 opportunistic}, {::/0 opportunistic}}, enforce
+  smtp_rset_timeout|time|1|0|20s
+  smtp_sasl_auth_cache_name|str|0|0|
+  smtp_sasl_auth_cache_time|time|0|0|90d
+  smtp_sasl_auth_enable|bool|0|0|no
+  smtp_sasl_auth_soft_bounce|bool|0|0|yes
+  smtp_sasl_mechanism_filter|str|0|0|
+  smtp_sasl_password_maps|str|0|0|
+  smtp_sasl_password_result_delimiter|str|1|1|:
+  smtp_sasl_path|str|0|0|
+  smtp_sasl_security_options|str|0|0|noplaintext, noanonymous
+  smtp_sasl_tls_security_options|str|0|0|$smtp_sasl_security_options
+  smtp_sasl_tls_verified_security_options|str|0|0|$smtp_sasl_tls_security_options
+  smtp_sasl_type|str|1|0|cyrus
+  smtp_send_dummy_mail_auth|bool|0|0|no
+  smtp_send_xforward_command|bool|0|0|no
+  smtp_sender_dependent_authentication|bool|0|0|no
+  smtp_skip_5xx_greeting|bool|0|0|yes
+  smtp_skip_quit_response|bool|0|0|yes
+  smtp_starttls_timeout|time|1|0|300s
+  smtp_tcp_port|str|0|0|smtp
+  smtp_tls_CAfile|str|0|0|
+  smtp_tls_CApath|str|0|0|
+  smtp_tls_block_early_mail_reply|bool|0|0|no
+  smtp_tls_cert_file|str|0|0|
+  smtp_tls_chain_files|str|0|0|
+  smtp_tls_ciphers|str|1|0|medium
+  smtp_tls_connection_reuse|bool|0|0|no
+  smtp_tls_dane_insecure_mx_policy|str|0|0|dane
+  smtp_tls_dcert_file|str|0|0|
+  smtp_tls_dkey_file|str|0|0|$smtp_tls_dcert_file
+  smtp_tls_eccert_file|str|0|0|
+  smtp_tls_eckey_file|str|0|0|$smtp_tls_eccert_file
+  smtp_tls_enable_rpk|bool|0|0|no
+  smtp_tls_enforce_peername|bool|0|0|yes
+  smtp_tls_enforce_sts_mx_patterns|bool|0|0|yes
+  smtp_tls_exclude_ciphers|str|0|0|
+  smtp_tls_fingerprint_cert_match|str|0|0|
+  smtp_tls_fingerprint_digest|str|1|0|\${{$compatibility_level} <level {3.6} ? {md5} : {sha256}}
+  smtp_tls_force_insecure_host_tlsa_lookup|bool|0|0|no
+  smtp_tls_key_file|str|0|0|$smtp_tls_cert_file
+  smtp_tls_loglevel|str|0|0|0
+  smtp_tls_mandatory_ciphers|str|1|0|medium
+  smtp_tls_mandatory_exclude_ciphers|str|0|0|
+  smtp_tls_mandatory_protocols|str|0|0|>=TLSv1
+  smtp_tls_note_starttls_offer|bool|0|0|no
+  smtp_tls_per_site|str|0|0|
+  smtp_tls_policy_maps|str|0|0|
+  smtp_tls_protocols|str|0|0|>=TLSv1
+  smtp_tls_scert_verifydepth|int|0|0|9
+  smtp_tls_secure_cert_match|str|1|0|nexthop, dot-nexthop
+  smtp_tls_security_level|str|0|0|\${{$compatibility_level} <level {3.11} ? {} : {may}}
+  smtp_tls_servername|str|0|0|
+  smtp_tls_session_cache_database|str|0|0|
+  smtp_tls_session_cache_timeout|time|0|8640000|3600s
+  smtp_tls_trust_anchor_file|str|0|0|
+  smtp_tls_verify_cert_match|str|1|0|hostname
+  smtp_tls_wrappermode|bool|0|0|no
+  smtp_tlsrpt_enable|bool|0|0|no
+  smtp_tlsrpt_skip_reused_handshakes|bool|0|0|no
+  smtp_tlsrpt_socket_name|str|0|0|
+  smtp_use_tls|bool|0|0|no
+  smtp_xforward_timeout|time|1|0|300s
+  smtpd_authorized_verp_clients|str|0|0|$authorized_verp_clients
+  smtpd_authorized_xclient_hosts|str|0|0|
+  smtpd_authorized_xforward_hosts|str|0|0|
+  smtpd_banner|str|1|0|$myhostname ESMTP $mail_name
+  smtpd_client_auth_rate_limit|int|0|0|0
+  smtpd_client_connection_count_limit|int|0|0|50
+  smtpd_client_connection_rate_limit|int|0|0|0
+  smtpd_client_event_limit_exceptions|str|0|0|\${smtpd_client_connection_limit_exceptions:$mynetworks}
+  smtpd_client_ipv4_prefix_length|int|0|32|32
+  smtpd_client_ipv6_prefix_length|int|0|128|84
+  smtpd_client_message_rate_limit|int|0|0|0
+  smtpd_client_new_tls_session_rate_limit|int|0|0|0
+  smtpd_client_port_logging|bool|0|0|no
+  smtpd_client_recipient_rate_limit|int|0|0|0
+  smtpd_client_restrictions|str|0|0|
+  smtpd_command_filter|str|0|0|
+  smtpd_data_restrictions|str|0|0|
+  smtpd_delay_open_until_valid_rcpt|bool|0|0|yes
+  smtpd_delay_reject|bool|0|0|yes
+  smtpd_discard_ehlo_keyword_address_maps|str|0|0|
+  smtpd_discard_ehlo_keywords|str|0|0|
+  smtpd_dns_reply_filter|str|0|0|
+  smtpd_end_of_data_restrictions|str|0|0|
+  smtpd_enforce_tls|bool|0|0|no
+  smtpd_error_sleep_time|time|0|0|1s
+  smtpd_etrn_restrictions|str|0|0|
+  smtpd_expansion_filter|raw|1|0|\\t\\40!"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\\\]^_\`abcdefghijklmnopqrstuvwxyz{|}~
+  smtpd_forbid_bare_newline|str|1|0|normalize
+  smtpd_forbid_bare_newline_exclusions|str|0|0|$mynetworks
+  smtpd_forbid_bare_newline_reject_code|int|500|599|550
+  smtpd_forbid_unauth_pipelining|bool|0|0|yes
+  smtpd_forbidden_commands|str|0|0|CONNECT GET POST regexp:{{/^[^A-Z]/ Bogus}}
+  smtpd_hard_error_limit|int|1|0|\${stress?{1}:{20}}
+  smtpd_helo_required|bool|0|0|no
+  smtpd_helo_restrictions|str|0|0|
+  smtpd_hide_client_session|bool|0|0|no
+  smtpd_history_flush_threshold|int|1|0|100
+  smtpd_junk_command_limit|int|1|0|\${stress?{1}:{100}}
+  smtpd_log_access_permit_actions|str|0|0|
+  smtpd_milter_maps|str|0|0|
+  smtpd_milters|str|0|0|
+  smtpd_min_data_rate|int|1|0|500
+  smtpd_noop_commands|str|0|0|
+  smtpd_null_access_lookup_key|str|0|0|<>
+  smtpd_peername_lookup|bool|0|0|yes
+  smtpd_per_request_deadline|bool|0|0|\${smtpd_per_record_deadline?{$smtpd_per_record_deadline}:{\${stress?{yes}:{no}}}}
+  smtpd_policy_service_default_action|str|1|0|451 4.3.5 Server configuration problem
+  smtpd_policy_service_max_idle|time|1|0|300s
+  smtpd_policy_service_max_ttl|time|1|0|1000s
+  smtpd_policy_service_policy_context|str|0|0|
+  smtpd_policy_service_request_limit|int|0|0|0
+  smtpd_policy_service_retry_delay|time|1|0|1s
+  smtpd_policy_service_timeout|time|1|0|100s
+  smtpd_policy_service_try_limit|int|1|0|2
+  smtpd_proxy_ehlo|str|0|0|$myhostname
+  smtpd_proxy_filter|str|0|0|
+  smtpd_proxy_options|str|0|0|
+  smtpd_proxy_timeout|time|1|0|100s
+  smtpd_recipient_limit|int|1|0|1000
+  smtpd_recipient_overshoot_limit|int|1|0|1000
+  smtpd_recipient_restrictions|str|0|0|
+  smtpd_reject_filter_maps|str|0|0|
+  smtpd_reject_footer|raw|0|0|
+  smtpd_reject_footer_maps|str|0|0|
+  smtpd_reject_unlisted_recipient|bool|0|0|yes
+  smtpd_reject_unlisted_sender|bool|0|0|no
+  smtpd_relay_before_recipient_restrictions|bool|0|0|\${{$compatibility_level} <level {3.6} ? {no} : {yes}}
+  smtpd_relay_restrictions|str|0|0|\${{$compatibility_level} <level {1} ? {} : {permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination}}
+  smtpd_restriction_classes|str|0|0|
+  smtpd_sasl_auth_enable|bool|0|0|no
+  smtpd_sasl_authenticated_header|bool|0|0|no
+  smtpd_sasl_exceptions_networks|str|0|0|
+  smtpd_sasl_local_domain|str|0|0|
+  smtpd_sasl_mechanism_filter|str|0|0|!external, static:rest
+  smtpd_sasl_path|str|1|0|smtpd
+  smtpd_sasl_response_limit|int|12288|0|12288
+  smtpd_sasl_security_options|str|0|0|noanonymous
+  smtpd_sasl_service|str|1|0|smtp
+  smtpd_sasl_tls_security_options|str|0|0|$smtpd_sasl_security_options
+  smtpd_sasl_type|str|1|0|cyrus
+  smtpd_sender_login_maps|str|0|0|
+  smtpd_sender_restrictions|str|0|0|
+  smtpd_service_name|str|1|0|smtpd
+  smtpd_soft_error_limit|int|1|0|10
+  smtpd_starttls_timeout|time|1|0|\${stress?{10}:{300}}s
+  smtpd_timeout|time|1|0|\${stress?{10}:{300}}s
+  smtpd_tls_CAfile|str|0|0|
+  smtpd_tls_CApath|str|0|0|
+  smtpd_tls_always_issue_session_ids|bool|0|0|yes
+  smtpd_tls_ask_ccert|bool|0|0|no
+  smtpd_tls_auth_only|bool|0|0|no
+  smtpd_tls_ccert_verifydepth|int|0|0|9
+  smtpd_tls_cert_file|str|0|0|
+  smtpd_tls_chain_files|str|0|0|
+  smtpd_tls_ciphers|str|1|0|medium
+  smtpd_tls_dcert_file|str|0|0|
+  smtpd_tls_dh1024_param_file|str|0|0|
+  smtpd_tls_dh512_param_file|str|0|0|
+  smtpd_tls_dkey_file|str|0|0|$smtpd_tls_dcert_file
+  smtpd_tls_eccert_file|str|0|0|
+  smtpd_tls_eckey_file|str|0|0|$smtpd_tls_eccert_file
+  smtpd_tls_eecdh_grade|str|1|0|auto
+  smtpd_tls_enable_rpk|bool|0|0|no
+  smtpd_tls_exclude_ciphers|str|0|0|
+  smtpd_tls_fingerprint_digest|str|1|0|\${{$compatibility_level} <level {3.6} ? {md5} : {sha256}}
+  smtpd_tls_key_file|str|0|0|$smtpd_tls_cert_file
+  smtpd_tls_loglevel|str|0|0|0
+  smtpd_tls_mandatory_ciphers|str|1|0|medium
+  smtpd_tls_mandatory_exclude_ciphers|str|0|0|
+  smtpd_tls_mandatory_protocols|str|0|0|>=TLSv1
+  smtpd_tls_protocols|str|0|0|>=TLSv1
+  smtpd_tls_received_header|bool|0|0|no
+  smtpd_tls_req_ccert|bool|0|0|no
+  smtpd_tls_security_level|str|0|0|
+  smtpd_tls_session_cache_database|str|0|0|
+  smtpd_tls_session_cache_timeout|time|0|8640000|3600s
+  smtpd_tls_wrappermode|bool|0|0|no
+  smtpd_upstream_proxy_protocol|str|0|0|
+  smtpd_upstream_proxy_timeout|time|1|0|5s
+  smtpd_use_tls|bool|0|0|no
+  smtputf8_autodetect_classes|str|1|0|sendmail, verify
+  smtputf8_enable|bool|0|0|\${{$compatibility_level} <level {1} ? {no} : {yes}}
+  socketmap_max_reply_size|int|1|0|100000
+  soft_bounce|bool|0|0|no
+  stale_lock_time|time|1|0|500s
+  stress|str|0|0|
+  strict_7bit_headers|bool|0|0|no
+  strict_8bitmime|bool|0|0|no
+  strict_8bitmime_body|bool|0|0|no
+  strict_mailbox_ownership|bool|0|0|yes
+  strict_mime_encoding_domain|bool|0|0|no
+  strict_rfc821_envelopes|bool|0|0|no
+  strict_smtputf8|bool|0|0|no
+  sun_mailtool_compatibility|bool|0|0|no
+  swap_bangpath|bool|0|0|yes
+  syslog_facility|str|1|0|mail
+  syslog_name|str|1|0|\${multi_instance_name?{$multi_instance_name}:{postfix}}
+  tcp_windowsize|int|0|0|0
+  tls_append_default_CA|bool|0|0|no
+  tls_config_file|str|0|0|default
+  tls_config_name|str|0|0|
+  tls_daemon_random_bytes|int|1|0|32
+  tls_dane_digests|str|1|0|sha512 sha256
+  tls_disable_workarounds|str|0|0|
+  tls_eecdh_auto_curves|str|0|0|X25519 X448 prime256v1 secp384r1 secp521r1 
+  tls_eecdh_strong_curve|str|0|0|prime256v1
+  tls_eecdh_ultra_curve|str|0|0|secp384r1
+  tls_export_cipherlist|str|0|0|
+  tls_fast_shutdown_enable|bool|0|0|yes
+  tls_ffdhe_auto_groups|str|0|0|ffdhe2048 ffdhe3072 
+  tls_high_cipherlist|str|1|0|aNULL:-aNULL:HIGH:!SEED:!IDEA:!3DES:!RC2:!RC4:!RC5:!kDH:!kECDH:!aDSS:!MD5:@STRENGTH
+  tls_low_cipherlist|str|0|0|
+  tls_medium_cipherlist|str|1|0|aNULL:-aNULL:HIGH:MEDIUM:!SEED:!IDEA:!3DES:!RC2:!RC4:!RC5:!kDH:!kECDH:!aDSS:!MD5:+RC4:@STRENGTH
+  tls_null_cipherlist|str|1|0|eNULL:!kDH:!kECDH:!aDSS:!MD5:!aNULL
+  tls_preempt_cipherlist|bool|0|0|no
+  tls_random_bytes|int|1|0|32
+  tls_random_exchange_name|str|0|0|\${data_directory}/prng_exch
+  tls_random_prng_update_period|time|1|0|3600s
+  tls_random_reseed_period|time|1|0|3600s
+  tls_random_source|str|0|0|dev:/dev/urandom
+  tls_required_enable|bool|0|0|yes
+  tls_server_sni_maps|str|0|0|
+  tls_session_ticket_cipher|str|0|0|aes-256-cbc
+  tls_ssl_options|str|0|0|
+  tls_wildcard_matches_multiple_labels|bool|0|0|yes
+  tlsmgr_service_name|str|1|0|tlsmgr
+  tlsproxy_client_CAfile|str|0|0|$smtp_tls_CAfile
+  tlsproxy_client_CApath|str|0|0|$smtp_tls_CApath
+  tlsproxy_client_cert_file|str|0|0|$smtp_tls_cert_file
+  tlsproxy_client_chain_files|str|0|0|$smtp_tls_chain_files
+  tlsproxy_client_dcert_file|str|0|0|$smtp_tls_dcert_file
+  tlsproxy_client_dkey_file|str|0|0|$smtp_tls_dkey_file
+  tlsproxy_client_eccert_file|str|0|0|$smtp_tls_eccert_file
+  tlsproxy_client_eckey_file|str|0|0|$smtp_tls_eckey_file
+  tlsproxy_client_enforce_tls|bool|0|0|$smtp_enforce_tls
+  tlsproxy_client_fingerprint_digest|str|1|0|$smtp_tls_fingerprint_digest
+  tlsproxy_client_key_file|str|0|0|$smtp_tls_key_file
+  tlsproxy_client_loglevel|str|0|0|$smtp_tls_loglevel
+  tlsproxy_client_loglevel_parameter|str|0|0|smtp_tls_loglevel
+  tlsproxy_client_per_site|str|0|0|$smtp_tls_per_site
+  tlsproxy_client_policy_maps|str|0|0|\${tlsproxy_client_policy?{$tlsproxy_client_policy}:{$smtp_tls_policy_maps}}
+  tlsproxy_client_scert_verifydepth|int|0|0|$smtp_tls_scert_verifydepth
+  tlsproxy_client_security_level|str|0|0|\${tlsproxy_client_level?{$tlsproxy_client_level}:{$smtp_tls_security_level}}
+  tlsproxy_client_use_tls|bool|0|0|$smtp_use_tls
+  tlsproxy_enforce_tls|bool|0|0|$smtpd_enforce_tls
+  tlsproxy_service_name|str|1|0|tlsproxy
+  tlsproxy_tls_CAfile|str|0|0|$smtpd_tls_CAfile
+  tlsproxy_tls_CApath|str|0|0|$smtpd_tls_CApath
+  tlsproxy_tls_always_issue_session_ids|bool|0|0|$smtpd_tls_always_issue_session_ids
+  tlsproxy_tls_ask_ccert|bool|0|0|$smtpd_tls_ask_ccert
+  tlsproxy_tls_ccert_verifydepth|int|0|0|$smtpd_tls_ccert_verifydepth
+  tlsproxy_tls_cert_file|str|0|0|$smtpd_tls_cert_file
+  tlsproxy_tls_chain_files|str|0|0|$smtpd_tls_chain_files
+  tlsproxy_tls_ciphers|str|1|0|$smtpd_tls_ciphers
+  tlsproxy_tls_dcert_file|str|0|0|$smtpd_tls_dcert_file
+  tlsproxy_tls_dh1024_param_file|str|0|0|$smtpd_tls_dh1024_param_file
+  tlsproxy_tls_dh512_param_file|str|0|0|$smtpd_tls_dh512_param_file
+  tlsproxy_tls_dkey_file|str|0|0|$smtpd_tls_dkey_file
+  tlsproxy_tls_eccert_file|str|0|0|$smtpd_tls_eccert_file
+  tlsproxy_tls_eckey_file|str|0|0|$smtpd_tls_eckey_file
+  tlsproxy_tls_eecdh_grade|str|1|0|$smtpd_tls_eecdh_grade
+  tlsproxy_tls_enable_rpk|bool|0|0|$smtpd_tls_enable_rpk
+  tlsproxy_tls_exclude_ciphers|str|0|0|$smtpd_tls_exclude_ciphers
+  tlsproxy_tls_fingerprint_digest|str|1|0|$smtpd_tls_fingerprint_digest
+  tlsproxy_tls_key_file|str|0|0|$smtpd_tls_key_file
+  tlsproxy_tls_loglevel|str|0|0|$smtpd_tls_loglevel
+  tlsproxy_tls_mandatory_ciphers|str|1|0|$smtpd_tls_mandatory_ciphers
+  tlsproxy_tls_mandatory_exclude_ciphers|str|0|0|$smtpd_tls_mandatory_exclude_ciphers
+  tlsproxy_tls_mandatory_protocols|str|0|0|$smtpd_tls_mandatory_protocols
+  tlsproxy_tls_protocols|str|0|0|$smtpd_tls_protocols
+  tlsproxy_tls_req_ccert|bool|0|0|$smtpd_tls_req_ccert
+  tlsproxy_tls_security_level|str|0|0|$smtpd_tls_security_level
+  tlsproxy_use_tls|bool|0|0|$smtpd_use_tls
+  tlsproxy_watchdog_timeout|time|10|0|10s
+  trace_service_name|str|1|0|trace
+  transport_maps|str|0|0|
+  transport_retry_time|time|1|0|60s
+  trigger_timeout|time|1|0|10s
+  undisclosed_recipients_header|str|0|0|
+  unknown_address_reject_code|int|0|0|450
+  unknown_address_tempfail_action|str|1|0|$reject_tempfail_action
+  unknown_client_reject_code|int|0|0|450
+  unknown_helo_hostname_tempfail_action|str|1|0|$reject_tempfail_action
+  unknown_hostname_reject_code|int|0|0|450
+  unknown_local_recipient_reject_code|int|0|0|550
+  unknown_relay_recipient_reject_code|int|0|0|550
+  unknown_virtual_alias_reject_code|int|0|0|550
+  unknown_virtual_mailbox_reject_code|int|0|0|550
+  unverified_recipient_defer_code|int|200|499|450
+  unverified_recipient_reject_code|int|200|599|450
+  unverified_recipient_reject_reason|str|0|0|
+  unverified_recipient_tempfail_action|str|1|0|$reject_tempfail_action
+  unverified_sender_defer_code|int|200|499|450
+  unverified_sender_reject_code|int|200|599|450
+  unverified_sender_reject_reason|str|0|0|
+  unverified_sender_tempfail_action|str|1|0|$reject_tempfail_action
+  use_srv_lookup|str|0|0|
+  verp_delimiter_filter|str|1|0|-=+
+  virtual_alias_address_length_limit|int|1|0|1000
+  virtual_alias_domains|str|0|0|$virtual_alias_maps
+  virtual_alias_expansion_limit|int|1|0|1000
+  virtual_alias_maps|str|0|0|$virtual_maps
+  virtual_alias_recursion_limit|int|1|0|1000
+  virtual_delivery_status_filter|str|0|0|$default_delivery_status_filter
+  virtual_gid_maps|str|0|0|
+  virtual_mailbox_base|str|1|0|
+  virtual_mailbox_domains|str|0|0|$virtual_mailbox_maps
+  virtual_mailbox_limit|int|0|0|51200000
+  virtual_mailbox_lock|str|1|0|fcntl, dotlock
+  virtual_mailbox_maps|str|0|0|
+  virtual_minimum_uid|int|1|0|100
+  virtual_transport|str|1|0|virtual
+  virtual_uid_maps|str|0|0|
+`;
+
+export const POSTFIX_PARAMETERS: ReadonlyMap<string, PostfixParam> = new Map(
+  ROWS.split('\n')
+    .filter((row) => row !== '')
+    .map((row) => {
+      const [name = '', type = '', min = '', max = '', ...rest] = row.trim().split('|');
+      const text = rest.join('|');
+      return [name, { type: typeOf(type), min: Number(min), max: Number(max), default: text }];
+    }),
 );
+
+function typeOf(text: string): PostfixParam['type'] {
+  switch (text) {
+    case 'raw':
+    case 'int':
+    case 'bool':
+    case 'time':
+      return text;
+    default:
+      return 'str';
+  }
+}
+
+/** Old names that Postfix still reads as the default of their successors. */
+export const LEGACY_PARAMETERS: ReadonlySet<string> = new Set([
+  'virtual_maps',
+  'fallback_relay',
+  'authorized_verp_clients',
+  'smtpd_client_connection_limit_exceptions',
+  'postscreen_dnsbl_ttl',
+  'postscreen_blacklist_action',
+  'postscreen_dnsbl_whitelist_threshold',
+  'postscreen_whitelist_interfaces',
+  'lmtp_per_record_deadline',
+  'smtp_per_record_deadline',
+  'smtpd_per_record_deadline',
+  'tlsproxy_client_level',
+  'tlsproxy_client_policy',
+]);
+
+/** Set by Postfix itself; an assignment is ignored with a warning. */
+export const READ_ONLY_PARAMETERS: ReadonlySet<string> = new Set([
+  'process_id',
+  'process_name',
+  'service_name',
+]);

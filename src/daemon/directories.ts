@@ -3,8 +3,8 @@
  *
  *   $queue_directory/postern/   0755 root        the working directory of every process
  *     queue/                    0700 mail_owner  LMDB environment and large bodies
- *     private/                  0700 mail_owner  sockets between our processes
- *     public/                   0711 mail_owner  sockets for local commands
+ *     private/                  0710 root        sockets between our processes; mail_owner's group
+ *     public/                   0711 root        sockets for local commands
  *     maildrop/                 3733 mail_owner  submissions of sendmail(1), group inherited
  *     maildrop-corrupt/         0700 mail_owner  what pickup could not read
  *     pid/                      0755 root
@@ -30,21 +30,22 @@ export function makeDirectories(config: Config): Result<Account | undefined, str
     );
   }
   const root = queueRoot(config);
-  const plan: readonly [path: string, mode: number, owned: boolean][] = [
-    [root, 0o755, false],
-    [join(root, 'queue'), 0o700, true],
-    [join(root, 'private'), 0o700, true],
-    [join(root, 'public'), 0o711, true],
-    [join(root, 'maildrop'), isRoot ? 0o3733 : 0o700, true],
-    [join(root, 'maildrop-corrupt'), 0o700, true],
-    [join(root, 'pid'), 0o755, false],
-    [config.data_directory, 0o700, true],
+  const [uid, gid] = [owner?.uid ?? 0, owner?.gid ?? 0];
+  const plan: readonly [path: string, mode: number, uid: number, gid: number][] = [
+    [root, 0o755, 0, 0],
+    [join(root, 'queue'), 0o700, uid, gid],
+    [join(root, 'private'), 0o710, 0, gid],
+    [join(root, 'public'), 0o711, 0, gid],
+    [join(root, 'maildrop'), isRoot ? 0o3733 : 0o700, uid, gid],
+    [join(root, 'maildrop-corrupt'), 0o700, uid, gid],
+    [join(root, 'pid'), 0o755, 0, 0],
+    [config.data_directory, 0o700, uid, gid],
   ];
   try {
-    for (const [path, mode, owned] of plan) {
+    for (const [path, mode, ...ids] of plan) {
       mkdirSync(path, { recursive: true, mode });
       if (!lstatSync(path).isDirectory()) return err(`${path} is not a directory`);
-      if (owned && owner) chownSync(path, owner.uid, owner.gid);
+      if (isRoot) chownSync(path, ...ids);
       chmodSync(path, mode);
     }
   } catch (error) {

@@ -7,13 +7,14 @@
  * A broken invariant (uncaught exception, unhandled rejection) is logged as panic and ends the
  * process with 70; master starts another. When master dies the cluster module ends the worker.
  */
-
+import { flushCompileCache } from 'node:module';
 import { loadConfig } from '../conf/config.ts';
 import type { Config } from '../conf/params.ts';
 import type { FromMaster, ToMaster } from '../ipc/protocol.ts';
 import type { Logger } from '../log/maillog.ts';
 import { openLog } from '../log/maillog.ts';
 import { groupsOf } from '../util/accounts.ts';
+import { logOptions } from './log.ts';
 
 /** What master tells a worker, in POSTERN_SERVICE. */
 export type ServiceInfo = {
@@ -70,16 +71,15 @@ export async function startService<Prepared>(
     process.exit(78);
   }
   const config = loaded.value;
+  // The log of this row alone would not be master's.
+  const forward = overrides.has('maillog_file')
+    ? {}
+    : { forward: (text: string): void => void process.send?.({ kind: 'log', text }) };
   const loggers = new Map<string, Logger>();
   const loggerFor = (name: string): Logger => {
     const known = loggers.get(name);
     if (known) return known;
-    const made = openLog({
-      file: config.maillog_file,
-      syslogName: config.syslog_name,
-      program: name,
-      host: config.myhostname,
-    });
+    const made = openLog({ ...logOptions(config, name), ...forward });
     loggers.set(name, made);
     return made;
   };
@@ -135,6 +135,8 @@ export async function startService<Prepared>(
     exit,
   };
   const prepared = await service.prepare(context);
+  // While it can still be written: the next process of this kind starts in half the time.
+  flushCompileCache();
   if (info.account) becomeAccount(info.account);
   await service.serve(context, prepared);
   context.sendMaster({ kind: 'ready' });

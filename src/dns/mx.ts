@@ -6,6 +6,7 @@
  *
  * @see RFC 5321 section 5.1, RFC 7505 (null MX), smtp(8)
  */
+import { isIP } from 'node:net';
 import { type Dsn, dsn } from '../mail/dsn.ts';
 import { err, ok, type Result } from '../util/result.ts';
 import { type DnsAnswer, explainDns, type Resolver } from './resolver.ts';
@@ -23,6 +24,8 @@ export type MxQuery = {
   /** `[name]`: no MX lookup. */
   readonly isHost: boolean;
   readonly families: readonly (4 | 6)[];
+  /** Addresses of this family first, among hosts of the same preference. */
+  readonly preferred?: 4 | 6;
   /** smtp_mx_address_limit; 0: no limit. */
   readonly addressLimit: number;
   /** smtp_host_lookup names native: the hosts file counts. */
@@ -75,13 +78,18 @@ export async function findMailHosts(
     const name = exchanges[first ? looked.indexOf(first) : 0]?.value ?? query.name;
     return err(notFound(name, query.families.includes(6) ? 'AAAA' : 'A', first));
   }
-  return cutLoop(orderHosts(hosts, query.random), query, bestKnown);
+  return cutLoop(orderHosts(hosts, query.random, query.preferred), query, bestKnown);
 }
 
-/** By preference, equal ones in random order. */
-export function orderHosts(hosts: readonly MailHost[], random: () => number): readonly MailHost[] {
+/** By preference, then by family, equal ones in random order. */
+export function orderHosts(
+  hosts: readonly MailHost[],
+  random: () => number,
+  preferred?: 4 | 6,
+): readonly MailHost[] {
+  const rank = ({ address }: MailHost): number => (isIP(address) === preferred ? 0 : 1);
   return hosts
-    .map((host) => ({ host, key: random() }))
+    .map((host) => ({ host, key: preferred ? rank(host) + random() : random() }))
     .sort((a, b) => a.host.preference - b.host.preference || a.key - b.key)
     .map(({ host }) => host);
 }
@@ -116,7 +124,7 @@ async function hostAddresses(
     return err(notFound(host, query.families.includes(6) ? 'AAAA' : 'A', answer));
   }
   const hosts = answer.records.map(({ value: address }) => ({ host, address, preference: 0 }));
-  return cutLoop(orderHosts(hosts, query.random), query, 0);
+  return cutLoop(orderHosts(hosts, query.random, query.preferred), query, 0);
 }
 
 function notFound(

@@ -26,7 +26,12 @@ export type ToQmgr =
       readonly event: AnvilEvent;
     }
   /** Operator requests, from public/qmgr too. */
-  | { readonly kind: 'flush'; readonly id?: string; readonly site?: string }
+  | {
+      readonly kind: 'flush';
+      readonly id?: string;
+      readonly site?: string;
+      readonly proof?: string;
+    }
   /**
    * postsuper changed the stored entry: forget what is remembered of it and read it again before
    * the next attempt. Deliveries under way end; what is then settled keeps the operator's change.
@@ -34,10 +39,33 @@ export type ToQmgr =
   | {
       readonly kind: 'changed';
       readonly id: string;
-      readonly change: 'removed' | 'held' | 'released' | 'requeued';
+      readonly change: 'removed' | 'held' | 'released' | 'requeued' | 'expired';
     }
   | { readonly kind: 'maildrop' }
-  | { readonly kind: 'list'; readonly seq: number };
+  /**
+   * The whole queue, in `listed` messages. `proof` names a file in maildrop/ that holds its own name:
+   * its owner asks. Needed where authorized_mailq_users (flush: authorized_flush_users) is not open
+   * to anyone.
+   */
+  | { readonly kind: 'list'; readonly seq: number; readonly proof?: string };
+
+/** What mailq(1) shows of a message. */
+export type ListedMessage = {
+  readonly id: string;
+  readonly queue: 'active' | 'deferred' | 'hold' | 'incoming';
+  /** The operator wants it returned (postsuper -e). */
+  readonly isExpired: boolean;
+  readonly arrivedMs: number;
+  readonly sizeBytes: number;
+  readonly sender: string;
+  /** Those without an outcome. */
+  readonly recipients: readonly {
+    readonly address: string;
+    readonly original: string;
+    /** Of the last deferral. */
+    readonly reason?: string;
+  }[];
+};
 
 export type AnvilEvent = 'connect' | 'disconnect' | 'message' | 'recipient' | 'auth' | 'newtls';
 
@@ -53,7 +81,14 @@ export type FromQmgr =
       readonly concurrency: number;
       readonly rate: number;
     }
-  | { readonly kind: 'listed'; readonly seq: number; readonly active: readonly string[] }
+  | {
+      readonly kind: 'listed';
+      readonly seq: number;
+      readonly messages: readonly ListedMessage[];
+      readonly last: boolean;
+    }
+  /** The user of this name may not ask for this. */
+  | { readonly kind: 'refused'; readonly user: string }
   | { readonly kind: 'done'; readonly note?: string };
 
 /** smtpd to auth on `private/auth`. The secret crosses only this socket. */
@@ -81,7 +116,9 @@ export type ToMaster =
   /** It cannot start: the text names the fault and the remedy. The process exits after it. */
   | { readonly kind: 'failed'; readonly text: string }
   /** qmgr needs an agent process for this transport. */
-  | { readonly kind: 'agent-wanted'; readonly transport: string };
+  | { readonly kind: 'agent-wanted'; readonly transport: string }
+  /** Lines for maillog_file, of a process that may not open it after a rotation. */
+  | { readonly kind: 'log'; readonly text: string };
 
 export type FromMaster =
   /** PEM texts for a service, at start and whenever the files change. */
@@ -90,6 +127,8 @@ export type FromMaster =
   | { readonly kind: 'reload' }
   /** qmgr: there is no master.cf row for this transport, or it does not start. */
   | { readonly kind: 'no-agent'; readonly transport: string; readonly reason: string }
+  /** qmgr: a process that may have had the queue open did not end by itself. */
+  | { readonly kind: 'process-crashed' }
   /** Stop accepting, finish what is under way, then exit 0. */
   | { readonly kind: 'drain' }
   | { readonly kind: 'stop' };

@@ -134,13 +134,14 @@ async function deliverAddress(
   // `\user` of a .forward file: the user's mailbox, which the chain leads to anyway.
   const complete = rewriteAddress(address.replace(/^\\/, ''), parts.config);
   const sender = source.sender ?? request.sender;
-  const route = await parts.resolver.resolve(sender, complete);
-  if (!route.ok) {
-    job.results.push(route.error);
-    return;
+  const route = await parts.resolver.route(sender, complete);
+  if (route.kind === 'retry') {
+    parts.logger.warning(`resolving ${complete}: ${route.reason}`);
+    return void job.results.push(dsn('4.3.0', 'address resolver failure'));
   }
-  if (route.value.transport === parts.service && !source.resubmits) {
-    return deliver(job, route.value.recipient, source);
+  if (route.kind === 'invalid') return void job.results.push(dsn('5.1.3', 'bad address syntax'));
+  if (route.transport === parts.service && !source.resubmits) {
+    return deliver(job, route.recipient, source);
   }
   const addresses = job.forwards.get(sender) ?? new Set();
   job.forwards.set(sender, addresses.add(complete));

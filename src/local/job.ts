@@ -12,7 +12,9 @@ export type LocalParts = {
   readonly config: Config;
   readonly aliases: Maps;
   readonly mailboxCommands: Maps;
-  readonly resolver: Pick<Resolver, 'resolve'>;
+  readonly mailboxTransports: Maps;
+  readonly fallbackTransports: Maps;
+  readonly resolver: Pick<Resolver, 'route'>;
   readonly accounts: AccountLookup;
   readonly logger: { readonly warning: (text: string) => void };
   /** The transport that this process serves: an alias that leads to it stays here. */
@@ -33,6 +35,10 @@ export type Job = {
   readonly forwards: Map<string, Set<string>>;
   /** Mailboxes, files and commands that have had their copy. */
   readonly seen: Set<string>;
+  /** The recipient's own mailbox is another transport's business. */
+  pass: { readonly transport: string; readonly nexthop: string } | undefined;
+  /** What the recipient turned out to be, for a success report. */
+  expansion: 'none' | 'alias' | 'list';
 };
 
 /** Where a destination was named. */

@@ -1,11 +1,13 @@
 /**
- * Local delivery: aliases, then .forward, then the mailbox or what stands for it.
+ * Local delivery: aliases, then .forward, then the mailbox or what stands for it: mailbox_transport,
+ * a command, a maildir or a file; for who has no account fallback_transport, then luser_relay.
  *
  * What an alias names and is local is delivered here; everything else is handed back to qmgr to be
  * submitted again. One part of an expansion that must be tried again defers the recipient as a
  * whole, so parts that went well may be delivered twice, never lost.
  *
- * Unlike Postfix: mailbox_transport and fallback_transport are not used.
+ * Unlike Postfix: a user that an alias of another name leads to reaches mailbox_transport by being
+ * submitted again.
  *
  * @see local(8), aliases(5)
  */
@@ -14,13 +16,14 @@ import { deliveryFields, isLooping } from '../agent/copy.ts';
 import { identityOf } from '../agent/identity.ts';
 import { outcomeOf, worstOf } from '../agent/outcome.ts';
 import { domainOf, splitAddress, splitExtension } from '../mail/address.ts';
-import { type Dsn, dsn } from '../mail/dsn.ts';
+import { type Dsn, dsn, isSuccess } from '../mail/dsn.ts';
 import type {
   DeliveryReport,
   DeliveryRequest,
   Forward,
   Notify,
   Recipient,
+  RecipientOutcome,
 } from '../mail/stages.ts';
 import type { Account } from '../util/accounts.ts';
 import { expand } from '../util/expand.ts';
@@ -29,6 +32,7 @@ import { expandDestinations, findAlias } from './expansion.ts';
 import { readForward } from './forward-file.ts';
 import type { Job, LocalName, LocalParts, LocalUser, Source } from './job.ts';
 import { deliverMailbox } from './mailbox.ts';
+import { passOn } from './pass.ts';
 
 const MAX_DEPTH = 100;
 
@@ -39,6 +43,7 @@ export async function deliverLocal(
 ): Promise<DeliveryReport> {
   const outcomes: DeliveryReport['outcomes'][number][] = [];
   const forwards: Forward[] = [];
+  const passed: { index: number; transport: string; nexthop: string }[] = [];
   for (const recipient of request.recipients) {
     const startedMs = parts.nowMs();
     const job: Job = {
@@ -50,15 +55,36 @@ export async function deliverLocal(
       results: [],
       forwards: new Map(),
       seen: new Set(),
+      pass: undefined,
+      expansion: 'none',
     };
     await deliverRecipient(job);
+    const { index } = recipient;
+    if (job.pass && job.results.every(isSuccess)) {
+      passed.push({ index, ...job.pass });
+      forwards.push(...forwardsOf(job, index));
+      continue;
+    }
     const result = resultOf(job);
     const outcome = outcomeOf(recipient.index, result, parts.service, parts.nowMs() - startedMs);
-    outcomes.push(outcome);
+    outcomes.push(isReported(job, outcome) ? { ...outcome, success: expansionOf(job) } : outcome);
     if (outcome.kind !== 'deferred') forwards.push(...forwardsOf(job, recipient.index));
   }
-  return forwards.length > 0 ? { outcomes, forwards } : { outcomes };
+  return {
+    outcomes,
+    ...(forwards.length > 0 ? { forwards } : {}),
+    ...(passed.length > 0 ? { passed } : {}),
+  };
 }
+
+const isReported = ({ expansion }: Job, { kind }: { readonly kind: string }): boolean =>
+  kind === 'sent' && expansion !== 'none';
+
+/** A list with an owner answers for its members (RFC 3461 section 5.2.7.3). */
+const expansionOf = ({ expansion }: Job): NonNullable<RecipientOutcome['success']> => ({
+  action: expansion === 'list' ? 'delivered' : 'expanded',
+  reason: 'alias expanded',
+});
 
 async function deliverRecipient(job: Job): Promise<void> {
   const body = await job.openBody();
@@ -99,6 +125,7 @@ export async function deliverName(job: Job, address: string, source: Source): Pr
     if (found.kind === 'fault') return void job.results.push(found.dsn);
     const chain = new Set(source.chain).add(key);
     const next = { ...source, ...found.source, kind: 'alias' as const, chain };
+    if (job.expansion === 'none') job.expansion = next.sender === undefined ? 'alias' : 'list';
     return expandDestinations(job, name, found.destinations, deeper(next), deliverName);
   }
   const account = parts.accounts(name.user);
@@ -125,18 +152,21 @@ async function deliverAccount(
     if (forward.kind === 'found') {
       const chain = new Set(source.chain).add(key);
       const next: Source = { ...source, kind: 'forward', chain, owner: user, resubmits: false };
+      if (job.expansion === 'none') job.expansion = 'alias';
       return expandDestinations(job, name, forward.destinations, deeper(next), deliverName);
     }
   }
   const mailbox = `mailbox:${user.name}`;
   if (job.seen.has(mailbox)) return;
   job.seen.add(mailbox);
+  if (await passOn(job, name, 'mailbox')) return;
   job.results.push(await deliverMailbox(job, name, user));
 }
 
 /** luser_relay, then the names that must exist, then the sender is told. */
 async function deliverUnknown(job: Job, name: LocalName, source: Source): Promise<void> {
   const { config, logger } = job.parts;
+  if ((await passOn(job, name, 'mailbox')) || (await passOn(job, name, 'fallback'))) return;
   const key = 'luser_relay';
   if (config.luser_relay !== '' && !source.chain.has(key)) {
     const text = expand(config.luser_relay, valuesOf(name, job, undefined)).text;
@@ -196,7 +226,7 @@ function forwardsOf(job: Job, index: number): Forward[] {
       const isOwned = sender !== request.sender;
       return {
         address,
-        original: recipient.original,
+        original: isOwned ? address : recipient.original,
         orcpt: isOwned ? '' : recipient.orcpt,
         notify: isOwned ? [] : withoutSuccess(recipient),
       };

@@ -14,10 +14,16 @@ await startService<LocalParts>('local', {
     serveAgent(context, (request, openBody) => deliverLocal(request, openBody, parts)),
 });
 
+type TableName =
+  | 'alias_maps'
+  | 'mailbox_command_maps'
+  | 'mailbox_transport_maps'
+  | 'fallback_transport_maps';
+
 function openParts(context: ServiceContext): LocalParts {
   const { config, logger, service } = context;
   const tables = lookupContext(config, logger);
-  const open = (name: 'alias_maps' | 'mailbox_command_maps'): Maps => {
+  const open = (name: TableName): Maps => {
     const maps = openMaps(name, config[name], tables);
     return maps.ok ? maps.value : failService(context, reasons(maps.error));
   };
@@ -29,6 +35,8 @@ function openParts(context: ServiceContext): LocalParts {
     service: service.name,
     aliases: open('alias_maps'),
     mailboxCommands: open('mailbox_command_maps'),
+    mailboxTransports: open('mailbox_transport_maps'),
+    fallbackTransports: open('fallback_transport_maps'),
     resolver: resolver.value,
     accounts: openAccounts(),
     environment: process.env,

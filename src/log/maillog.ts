@@ -3,11 +3,12 @@
  *
  *   Nov 25 10:01:02 host postfix/smtpd[123]: 4cGz...: client=...
  *
- * Lines are collected and written together, at most every 20 ms or 16 KiB; `flush` writes at once.
- * A process that is killed loses at most those. A log that cannot be written (disk full) loses
- * lines and never stops mail.
+ * `maillog_file` names a file (log-file.ts); without it lines go to the system's log (syslog.ts).
+ * Lines are collected for a moment and written together; a process that is killed loses at most
+ * those. A log that cannot be written loses lines and never stops mail.
  */
-import { closeSync, fstatSync, openSync, statSync, writeSync } from 'node:fs';
+import { fileSink } from './log-file.ts';
+import { syslogSink } from './syslog.ts';
 
 export type Level = 'info' | 'warning' | 'error' | 'fatal' | 'panic';
 
@@ -25,15 +26,25 @@ export interface Logger {
 }
 
 export type LogOptions = {
-  /** maillog_file; '' and /dev/stderr: standard error; /dev/stdout. */
+  /** maillog_file; '': the system's log. /dev/stdout and /dev/stderr are the descriptors. */
   readonly file: string;
   readonly syslogName: string;
   readonly program: string;
   readonly host: string;
+  /** syslog_facility; default mail. */
+  readonly facility?: string;
+  /** maillog_file_permissions, for a file that is made; default 0600. */
+  readonly permissions?: string;
+  /** Takes whole lines where this process may not open the file, after a rotation. */
+  readonly forward?: (lines: string) => void;
 };
 
-const WRITE_AFTER_MS = 20;
-const WRITE_AT_BYTES = 16 * 1024;
+/** Where lines end up. `add` takes one whole line without its end. */
+export type Sink = {
+  readonly add: (level: Level, text: string) => void;
+  readonly flush: () => void;
+};
+
 const MAX_LINE = 4096;
 
 /** Foreign text made safe for one log line: controls and C1 become `?`. */
@@ -43,82 +54,29 @@ export function printable(text: string): string {
 
 /** A log of one program name; loggers of the same file share one descriptor. */
 export function openLog(options: LogOptions): Logger {
-  const sink = sinkOf(options.file);
-  const tag = ` ${options.host.split('.')[0] ?? options.host} ${options.syslogName}/${options.program}[${process.pid}]: `;
-  const put = (word: string, text: string): void =>
-    sink.add(`${stamp(Date.now())}${tag}${word}${printable(text.slice(0, MAX_LINE))}\n`);
+  const sink = sinkOf(options);
+  const put = (level: Level, word: string, text: string): void =>
+    sink.add(level, word + printable(text.slice(0, MAX_LINE)));
   return {
-    info: (text) => put('', text),
-    warning: (text) => put('warning: ', text),
-    error: (text) => put('error: ', text),
-    fatal: (text) => put('fatal: ', text),
-    panic: (text) => put('panic: ', text),
+    info: (text) => put('info', '', text),
+    warning: (text) => put('warning', 'warning: ', text),
+    error: (text) => put('error', 'error: ', text),
+    fatal: (text) => put('fatal', 'fatal: ', text),
+    panic: (text) => put('panic', 'panic: ', text),
     flush: () => sink.flush(),
   };
 }
 
-type Sink = { readonly add: (line: string) => void; readonly flush: () => void };
-
-const sinks = new Map<string, Sink>();
-
-function sinkOf(file: string): Sink {
-  const known = sinks.get(file);
-  if (known) return known;
-  const made = makeSink(file);
-  sinks.set(file, made);
-  return made;
-}
-
-function makeSink(file: string): Sink {
-  let pending = '';
-  let timer: NodeJS.Timeout | undefined;
-  let descriptor = openFile(file);
-  let checkedMs = Date.now();
-
-  /** A log that was renamed (postern logrotate) is opened anew, within a second. */
-  const follow = (): void => {
-    if (descriptor < 3 || Date.now() - checkedMs < 1_000) return;
-    checkedMs = Date.now();
-    const now = statSync(file, { throwIfNoEntry: false });
-    if (now?.ino === fstatSync(descriptor).ino) return;
-    const next = openFile(file);
-    if (next === 2) return;
-    closeSync(descriptor);
-    descriptor = next;
-  };
-  const flush = (): void => {
-    clearTimeout(timer);
-    timer = undefined;
-    if (pending === '') return;
-    const text = pending;
-    pending = '';
-    try {
-      follow();
-      writeSync(descriptor, text);
-    } catch (error) {
-      if (!(error instanceof Error && 'code' in error)) throw error;
-    }
-  };
+function sinkOf(options: LogOptions): Sink {
+  const { file, syslogName, program, host } = options;
+  const tag = `${syslogName}/${program}`;
+  if (file === '') return syslogSink({ tag, facility: options.facility ?? 'mail' });
+  const out = fileSink(file, options.permissions ?? '0600', options.forward);
+  const head = ` ${host.split('.')[0] ?? host} ${tag}[${process.pid}]: `;
   return {
-    flush,
-    add: (line) => {
-      pending += line;
-      if (pending.length >= WRITE_AT_BYTES) flush();
-      else timer ??= setTimeout(flush, WRITE_AFTER_MS);
-    },
+    flush: out.flush,
+    add: (_level, text) => out.add(`${stamp(Date.now())}${head}${text}\n`),
   };
-}
-
-function openFile(file: string): number {
-  if (file === '/dev/stdout') return 1;
-  if (file === '' || file === '/dev/stderr') return 2;
-  try {
-    return openSync(file, 'a', 0o644);
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error)) throw error;
-    process.stderr.write(`postern: warning: maillog_file: ${error.message}\n`);
-    return 2;
-  }
 }
 
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];

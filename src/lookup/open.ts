@@ -7,25 +7,25 @@
  *
  * Tables are cached in the context: a table named by two parameters is opened once.
  */
-import { readFileSync } from 'node:fs';
 import type { Logger } from '../log/maillog.ts';
-import { logicalLines } from '../util/logical-lines.ts';
 import { err, ok, type Result } from '../util/result.ts';
 import { splitList } from '../util/text.ts';
 import type { Table } from './table.ts';
-import { cidrTable } from './types/cidr.ts';
 import { compiledTable } from './types/compiled.ts';
 import { pipeTable, randomTable, unionTable } from './types/compose.ts';
-import { braceElements, inlineEntries, inlineLines } from './types/inline.ts';
+import { debugTable } from './types/debug.ts';
+import { cidrFile, inlineTable, patternFile, staticValue, textTable } from './types/files.ts';
+import { braceElements } from './types/inline.ts';
 import {
   environTable,
   failTable,
   memoryTable,
-  staticTable,
   surrogateTable,
+  unsupportedTable,
 } from './types/memory.ts';
-import { patternTable } from './types/pattern.ts';
-import { parseMapText } from './types/text.ts';
+import { withoutProxy } from './types/proxy.ts';
+import { isRemote, remoteTable } from './types/remote.ts';
+import type { TextFormat } from './types/text.ts';
 import { unixTable } from './types/unix.ts';
 
 export type TableFault = { readonly reason: string };
@@ -38,6 +38,12 @@ export type LookupContext = {
   readonly logger: Logger;
   /** Absolute paths of alias_maps and alias_database tables: their text is aliases(5). */
   readonly aliasFiles: ReadonlySet<string>;
+  /** How texts are read, where not as usual (postmap -f, -F, -u; tls_server_sni_maps). */
+  readonly format?: TextFormat;
+  /** map_rebuild_enable. */
+  readonly rebuilds?: boolean;
+  /** Any parameter of main.cf: proxy_read_maps, and `NAME_hosts` of `mysql:NAME`. */
+  readonly parameter?: (name: string) => string | undefined;
   /** Tables already open in this process, by `type:name`. */
   readonly cache: Map<string, Table>;
 };
@@ -49,6 +55,8 @@ export function lookupContext(
     readonly default_database_type: string;
     readonly alias_maps: string;
     readonly alias_database: string;
+    readonly map_rebuild_enable?: boolean;
+    readonly lookup?: (name: string) => string | undefined;
   },
   logger: Logger,
 ): LookupContext {
@@ -58,18 +66,26 @@ export function lookupContext(
     defaultType: config.default_database_type,
     logger,
     aliasFiles: new Set(aliasTables.map((spec) => spec.replace(/^(?:[a-z][\w-]*:)+/i, ''))),
+    ...(config.map_rebuild_enable === false ? { rebuilds: false } : {}),
+    ...(config.lookup ? { parameter: config.lookup } : {}),
     cache: new Map(),
   };
 }
 
-const INDEXED: ReadonlySet<string> = new Set(['hash', 'btree', 'dbm', 'lmdb', 'cdb', 'sdbm']);
+/** Types whose text is compiled. */
+export const INDEXED: ReadonlySet<string> = new Set(['hash', 'btree', 'dbm', 'lmdb', 'cdb']);
+/** Types that Postfix knows and this server has no client for: each lookup fails for now. */
+const SURROGATES: ReadonlySet<string> = new Set(['mongodb', 'nis', 'nisplus', 'netinfo', 'sdbm']);
 
-/** `proxy:` prefixes are dropped: tables are opened in the process that asks. */
+/** After `proxy:` the table must be in proxy_read_maps; it is opened in the process that asks. */
 export function openTable(spec: string, context: LookupContext): Result<Table, TableFault> {
-  const text = spec.replace(/^\{\s*([\s\S]*?)\s*\}$/, '$1').replace(/^(?:proxy:)+/, '');
+  const whole = spec.replace(/^\{\s*([\s\S]*?)\s*\}$/, '$1');
+  const bare = withoutProxy(whole, () => context.parameter?.('proxy_read_maps'));
+  if (!bare.ok) return ok(refusedTable(whole, bare.error.reason, context));
+  const text = bare.value;
   const colon = text.indexOf(':');
   const hasType = colon > 0 && /^[a-z][a-z\d_-]*$/i.test(text.slice(0, colon));
-  if (!hasType && !text.startsWith('/')) {
+  if ((!hasType && !text.startsWith('/')) || colon === text.length - 1) {
     return err({ reason: `"${spec}" is no table: expecting "type:name" form` });
   }
   const type = hasType ? text.slice(0, colon) : context.defaultType;
@@ -77,22 +93,54 @@ export function openTable(spec: string, context: LookupContext): Result<Table, T
   const id = `${type}:${name}`;
   const known = context.cache.get(id);
   if (known) return ok(known);
-  const opened = make(type, name, context);
+  const opened = makeTable(type, name, context);
   const table = opened.ok ? opened.value : surrogateTable(type, name, opened.error.reason);
   if (!opened.ok) context.logger.warning(`${id}: ${opened.error.reason}`);
   context.cache.set(id, table);
   return ok(table);
 }
 
+function refusedTable(name: string, reason: string, context: LookupContext): Table {
+  const known = context.cache.get(name);
+  if (known) return known;
+  context.logger.warning(`${name}: ${reason}`);
+  const table = surrogateTable('proxy', name.replace(/^proxy:/, ''), reason);
+  context.cache.set(name, table);
+  return table;
+}
+
+/** End the idle connections of all tables: before a command ends. */
+export function closeTables({ cache }: Pick<LookupContext, 'cache'>): void {
+  for (const table of cache.values()) table.close?.();
+}
+
+/** As `openTable` for a table that is there now: a fault says why it cannot be opened. */
+export function makeTable(
+  type: string,
+  name: string,
+  context: LookupContext,
+): Result<Table, TableFault> {
+  return SURROGATES.has(type) ? ok(unsupportedTable(type, name)) : make(type, name, context);
+}
+
 function make(type: string, name: string, context: LookupContext): Result<Table, TableFault> {
   if (INDEXED.has(type)) return compiledTable(type, name, context);
+  if (isRemote(type)) {
+    const { logger, parameter, cache } = context;
+    const open = (spec: string) => openTable(spec, context);
+    return remoteTable(type, name, { logger, parameter, cache, openTable: open });
+  }
   switch (type) {
     case 'texthash':
-      return textTable(type, name, context);
+      return textTable(name, context);
     case 'inline':
-      return inlineTable(name);
+      return inlineTable(name, context);
     case 'static':
-      return staticValue(name);
+      return staticValue(name, context);
+    case 'internal':
+      return ok(memoryTable(type, name, new Map()));
+    case 'debug':
+      return debugged(name, context);
     case 'cidr':
       return cidrFile(name, context);
     case 'regexp':
@@ -113,57 +161,9 @@ function make(type: string, name: string, context: LookupContext): Result<Table,
   }
 }
 
-function textTable(type: string, name: string, context: LookupContext): Result<Table, TableFault> {
-  const source = read(name);
-  if (!source.ok) return source;
-  const { entries, faults } = parseMapText(source.value);
-  for (const { line, reason } of faults) {
-    context.logger.warning(`${name}, line ${line}: ${reason}`);
-  }
-  return ok(memoryTable(type, name, entries));
-}
-
-function inlineTable(name: string): Result<Table, TableFault> {
-  const entries = inlineEntries(name);
-  return entries.ok ? ok(memoryTable('inline', name, entries.value)) : entries;
-}
-
-function staticValue(name: string): Result<Table, TableFault> {
-  if (!name.startsWith('{')) return ok(staticTable(name, name));
-  const inner = /^\{\s*([\s\S]*?)\s*\}$/.exec(name)?.[1];
-  if (inner === undefined) return err({ reason: `static:${name}: missing "}"` });
-  return ok(staticTable(name, inner));
-}
-
-/** Rule tables take `{ {rule}, {rule} }` instead of a file name. */
-function ruleLines(name: string): Result<ReturnType<typeof logicalLines>, TableFault> {
-  if (name.startsWith('{')) return inlineLines(name);
-  const source = read(name);
-  return source.ok ? ok(logicalLines(source.value)) : source;
-}
-
-function cidrFile(name: string, context: LookupContext): Result<Table, TableFault> {
-  const lines = ruleLines(name);
-  if (!lines.ok) return lines;
-  const { table, faults } = cidrTable(name, lines.value);
-  for (const { line, code } of faults) {
-    context.logger.warning(`cidr map ${name}, line ${line}: ${code}: skipping this rule`);
-  }
-  return ok(table);
-}
-
-function patternFile(
-  type: 'regexp' | 'pcre',
-  name: string,
-  context: LookupContext,
-): Result<Table, TableFault> {
-  const lines = ruleLines(name);
-  if (!lines.ok) return lines;
-  const { table, faults } = patternTable(type, name, lines.value);
-  for (const { line, reason } of faults) {
-    context.logger.warning(`${type} map ${name}, line ${line}: ${reason}: skipping this rule`);
-  }
-  return ok(table);
+function debugged(name: string, context: LookupContext): Result<Table, TableFault> {
+  const real = openTable(name, context);
+  return real.ok ? ok(debugTable(name, real.value, context.logger)) : real;
 }
 
 function composed(
@@ -173,7 +173,13 @@ function composed(
 ): Result<Table, TableFault> {
   const elements = braceElements(name);
   if (!elements.ok) return elements;
-  if (elements.value.length === 0) return err({ reason: `${type}:${name}: empty list` });
+  const isBad =
+    elements.value.length === 0 ||
+    (type !== 'randmap' && !elements.value.every((element) => element.includes(':')));
+  if (isBad) {
+    const need = type === 'randmap' ? 'value' : 'type:name';
+    return err({ reason: `bad syntax: "${type}:${name}"; need "${type}:{${need}...}"` });
+  }
   if (type === 'randmap') return ok(randomTable(name, elements.value, Math.random));
   const tables: Table[] = [];
   for (const element of elements.value) {
@@ -182,13 +188,4 @@ function composed(
     tables.push(table.value);
   }
   return ok(type === 'unionmap' ? unionTable(name, tables) : pipeTable(name, tables));
-}
-
-function read(path: string): Result<string, TableFault> {
-  if (!path.startsWith('/')) return err({ reason: `open ${path}: not an absolute path` });
-  try {
-    return ok(readFileSync(path, 'utf8'));
-  } catch (error) {
-    return err({ reason: error instanceof Error ? error.message : String(error) });
-  }
 }

@@ -51,19 +51,36 @@ export function externalAddress(internal: string): string {
   return at < 0 ? quoted : quoted + internal.slice(at);
 }
 
-/** External to internal form. Never fails: an unclosed quote reaches to the end. */
+/**
+ * External to internal form. Never fails: an unclosed quote reaches to the end. What is behind the
+ * last `@` outside quotes is copied, as is a source route in front.
+ */
 export function internalAddress(external: string): string {
   if (!/["\\]/.test(external)) return external;
+  const { route, address } = splitRoute(external);
   let text = '';
   let inQuote = false;
-  for (let at = 0; at < external.length; at += 1) {
-    const char = external[at] ?? '';
-    if (char === '@' && !inQuote) return text + external.slice(at);
-    if (char === '"') inQuote = !inQuote;
-    else if (char === '\\' && at + 1 < external.length) text += external[++at] ?? '';
-    else text += char;
+  let split: { readonly local: string; readonly domain: string } | undefined;
+  for (let at = 0; at < address.length; at += 1) {
+    let char = address[at] ?? '';
+    if (char === '"') {
+      inQuote = !inQuote;
+      continue;
+    }
+    if (char === '@' && !inQuote) split = { local: text, domain: address.slice(at) };
+    else if (char === '\\') {
+      at += 1;
+      char = address[at] ?? '';
+    }
+    text += char;
   }
-  return text;
+  return route + (split ? split.local + split.domain : text);
+}
+
+/** A source route (`@a,@b:user@c`, RFC 821) taken apart; `route` with its colon, or `''`. */
+export function splitRoute(address: string): { readonly route: string; readonly address: string } {
+  const colon = address.startsWith('@') ? address.indexOf(':') : -1;
+  return { route: address.slice(0, colon + 1), address: address.slice(colon + 1) };
 }
 
 /** Addresses that no delimiter ever splits. */

@@ -104,8 +104,13 @@ export type Origin = {
   readonly uid?: number;
 };
 
+/** What became of a recipient that was not refused (RFC 3464 section 2.3.3). */
+export type DeliveryAction = 'delivered' | 'relayed' | 'expanded';
+
 export type RecipientState = Recipient & {
   readonly state: 'pending' | 'done';
+  /** Done, and the sender asked to be told (NOTIFY=SUCCESS) but has not been yet. */
+  readonly success?: { readonly action: DeliveryAction; readonly dsn: Dsn };
   /** The last deferral; absent before the first attempt. */
   readonly deferred?: Dsn;
 };
@@ -128,6 +133,8 @@ export type QueueEntry = {
   readonly attempts: number;
   /** The sender has been warned of a delay (delay_warning_time). */
   readonly warned: boolean;
+  /** The operator wants it returned at the next attempt (postsuper -e). */
+  readonly isExpired?: true;
   /** `transport:nexthop` from FILTER, content_filter or a policy's transport=; overrides routing. */
   readonly filter?: string;
   /** Made by ourselves (bounce, notice): not checked, not counted, never bounced to a stranger. */
@@ -173,8 +180,12 @@ export type RecipientOutcome = {
   readonly relay: string;
   /** For `sent`: the next hop takes over DSN duties (RFC 3461), so no "relayed" report is due. */
   readonly dsnPassedOn?: boolean;
+  /** How a success report puts it; absent: `relayed` where a remote host answered, else `delivered`. */
+  readonly success?: { readonly action: DeliveryAction; readonly reason: string };
   /** Milliseconds for connection setup and for transmission: last two figures of delays=. */
   readonly timesMs?: { readonly setup: number; readonly transmission: number };
+  /** How many messages the connection has carried, this one included: conn_use= from 2 on. */
+  readonly connectionUse?: number;
 };
 
 /** What an agent answers to a request. */
@@ -192,6 +203,15 @@ export type DeliveryReport = {
    * its expansion failed; a deferred recipient has none.
    */
   readonly forwards?: readonly Forward[];
+  /**
+   * Recipients without an outcome that another transport is to deliver (mailbox_transport): qmgr
+   * hands them on at once.
+   */
+  readonly passed?: readonly {
+    readonly index: number;
+    readonly transport: string;
+    readonly nexthop: string;
+  }[];
 };
 
 /** A message that an agent asks qmgr to submit again. */
@@ -200,7 +220,7 @@ export type Forward = {
   readonly index: number;
   /** `owner-list@...` of a list, else the sender of the request. */
   readonly sender: string;
-  /** Complete, rewritten addresses; virtual_alias_maps have not been asked. */
+  /** Complete, rewritten addresses; qmgr asks virtual_alias_maps. */
   readonly recipients: readonly Recipient[];
   /** Header lines with CRLF to put before the body (`Delivered-To:`); `''` for none. */
   readonly prepend: string;

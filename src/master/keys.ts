@@ -19,9 +19,12 @@ export type KeyRing = {
   readonly message: () => FromMaster | undefined;
   /** Look at the files again; true when there is something new to hand out. */
   readonly refresh: (nowMs: number) => boolean;
+  /** A reload: other files may be named. If they are broken the old keys stay in use. */
+  readonly reconfigure: (config: Config, nowMs: number) => void;
 };
 
-export function keyRing(config: Config, logger: Logger, nowMs: number): KeyRing {
+export function keyRing(first: Config, logger: Logger, nowMs: number): KeyRing {
+  let config = first;
   let keys: readonly KeyMaterial[] = [];
   let seen = '';
   let complaint = '';
@@ -36,7 +39,8 @@ export function keyRing(config: Config, logger: Logger, nowMs: number): KeyRing 
     }
     const read = readKeys(config);
     if (!read.ok) {
-      if (read.error !== complaint) logger.warning(read.error);
+      const inUse = keys.length > 0 ? '; the keys read before stay in use' : '';
+      if (read.error !== complaint) logger.warning(`${read.error}${inUse}`);
       complaint = read.error;
       return isOld && keys.length > 0;
     }
@@ -51,6 +55,11 @@ export function keyRing(config: Config, logger: Logger, nowMs: number): KeyRing 
 
   return {
     refresh,
+    reconfigure: (next, now) => {
+      config = next;
+      complaint = '';
+      refresh(now);
+    },
     message: () => (keys.length > 0 ? { kind: 'keys', keys, ticketKeys } : undefined),
   };
 }

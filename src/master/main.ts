@@ -8,12 +8,15 @@
  */
 import cluster from 'node:cluster';
 import { chmodSync, chownSync, lstatSync, readdirSync, readFileSync, unlinkSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import { resolve } from 'node:path';
 import { loadConfig } from '../conf/config.ts';
 import { loadMasterCf } from '../conf/master-cf.ts';
 import type { Config } from '../conf/params.ts';
 import { makeDirectories, queueRoot } from '../daemon/directories.ts';
+import { logOptions } from '../daemon/log.ts';
 import { claimQueue } from '../daemon/pid-file.ts';
+import { fileSink } from '../log/log-file.ts';
 import { type Logger, openLog } from '../log/maillog.ts';
 import type { Account } from '../util/accounts.ts';
 import { openServices, type Services } from './supervisor.ts';
@@ -29,10 +32,20 @@ function fail(lines: readonly string[]): never {
 function readConfiguration(directory: string) {
   const config = loadConfig(directory);
   if (!config.ok) return fail(config.error.map(({ text }) => text));
-  const rows = loadMasterCf(directory);
+  const rows = loadMasterCf(directory, config.value.default_process_limit);
   if (!rows.ok) return fail(rows.error.map(({ text }) => text));
   return { config: config.value, rows: rows.value };
 }
+
+type Master = {
+  readonly configDirectory: string;
+  readonly pidFile: string;
+  readonly logger: Logger;
+  readonly services: Services;
+  /** As of the last reload. */
+  config: Config;
+  isStopping: boolean;
+};
 
 function main(): void {
   const configDirectory = resolve(process.argv[2] ?? '/etc/postern');
@@ -43,22 +56,21 @@ function main(): void {
   if (!pidFile.ok) fail([pidFile.error]);
   process.chdir(queueRoot(config));
   process.title = 'postern master';
-  const logger = openLog({
-    file: config.maillog_file,
-    syslogName: config.syslog_name,
-    program: 'master',
-    host: config.myhostname,
-  });
+  const logger = openLog(logOptions(config, 'master'));
   cluster.schedulingPolicy = cluster.SCHED_NONE;
   own(owner.value);
 
   const services = openServices({
     configDirectory,
     logger,
+    appendToLog: (lines) => {
+      if (config.maillog_file !== '') fileSink(config.maillog_file).add(lines);
+    },
     onStarted: () => {
       logger.info(
         `daemon started -- version ${config.mail_version}, configuration ${configDirectory}`,
       );
+      flushCompileCache();
       process.send?.({ kind: 'ready' });
       if (process.connected) process.disconnect();
     },
@@ -66,59 +78,58 @@ function main(): void {
       logger.fatal(text);
       process.stderr.write(`postern: fatal: ${text}\n`);
       process.send?.({ kind: 'failed', text });
-      stop(services, config, logger, pidFile.value, 1);
+      stop(master, 1);
     },
   });
+  const master: Master = {
+    ...{ configDirectory, pidFile: pidFile.value, logger, services, config },
+    isStopping: false,
+  };
   services.start(rows);
-  handleSignals(services, config, logger, configDirectory, pidFile.value);
+  handleSignals(master);
 }
 
-function handleSignals(
-  services: Services,
-  config: Config,
-  logger: Logger,
-  configDirectory: string,
-  pidFile: string,
-): void {
+function handleSignals(master: Master): void {
+  const { logger } = master;
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       logger.info(`terminating on signal ${signal === 'SIGTERM' ? 15 : 2}`);
-      stop(services, config, logger, pidFile, 0);
+      stop(master, 0);
     });
   }
-  process.on('SIGHUP', () => {
-    const next = loadConfig(configDirectory);
-    const rows = loadMasterCf(configDirectory);
-    if (!next.ok || !rows.ok) {
-      const faults = [...(next.ok ? [] : next.error), ...(rows.ok ? [] : rows.error)];
-      for (const { text } of faults) logger.error(`reload refused: ${text}`);
-      return;
-    }
-    logger.info(`reload -- version ${next.value.mail_version}, configuration ${configDirectory}`);
-    services.reload(rows.value);
-  });
+  process.on('SIGHUP', () => reload(master));
 }
 
-let isStopping = false;
-function stop(
-  services: Services,
-  config: Config,
-  logger: Logger,
-  pidFile: string,
-  code: number,
-): void {
-  if (isStopping) return;
-  isStopping = true;
-  services.stop(config.stop_time_limit * 1000, () => {
+function reload(master: Master): void {
+  const { configDirectory, logger } = master;
+  const next = loadConfig(configDirectory);
+  const limit = next.ok ? next.value.default_process_limit : undefined;
+  const rows = loadMasterCf(configDirectory, limit);
+  if (!next.ok || !rows.ok) {
+    const faults = [...(next.ok ? [] : next.error), ...(rows.ok ? [] : rows.error)];
+    for (const { text } of faults) logger.error(`reload refused: ${text}`);
+    return;
+  }
+  master.config = next.value;
+  logger.info(`reload -- version ${next.value.mail_version}, configuration ${configDirectory}`);
+  master.services.reload(rows.value);
+}
+
+function stop(master: Master, code: number): void {
+  if (master.isStopping) return;
+  master.isStopping = true;
+  const { pidFile } = master;
+  master.services.stop(master.config.stop_time_limit * 1000, () => {
     if (readFileSync(pidFile, 'utf8').trim() === String(process.pid)) unlinkSync(pidFile);
-    logger.flush();
+    master.logger.flush();
     process.exit(code);
   });
 }
 
 /**
  * Sockets that a worker listens on are made by this process: give them to mail_owner. Node does not
- * say which one was made, so all are looked at.
+ * say which one was made, so all are looked at. The directories are root's, so that nobody can put a
+ * link there meanwhile.
  */
 function own(owner: Account | undefined): void {
   cluster.on('listening', (_worker, address) => {

@@ -8,7 +8,7 @@
 import { availableParallelism } from 'node:os';
 import { loadConfig } from '../conf/config.ts';
 import type { MasterRow } from '../conf/master-cf.ts';
-import { inetAddresses } from '../conf/master-cf.ts';
+import { inetAddresses } from '../conf/master-words.ts';
 import type { Config } from '../conf/params.ts';
 import { type Role, roleOf } from '../daemon/roles.ts';
 import type { ServiceInfo } from '../daemon/start.ts';
@@ -85,6 +85,13 @@ export function planServices(configDirectory: string, rows: readonly MasterRow[]
     );
     const isWanted = command === 'qmgr' || services.some(offersAuth);
     if (role?.kind === 'single' && isWanted && !isThere) add(implicitRow(command), role, command);
+  }
+  const auth = services.find(({ role }) => role.owner === 'auth_owner');
+  if (auth && process.getuid?.() === 0 && !findAccount(auth.config.auth_owner)) {
+    const { auth_owner, mail_owner } = auth.config;
+    faults.push(
+      `auth_owner = ${auth_owner}: no such account; passwords are checked with the rights of mail_owner = ${mail_owner}`,
+    );
   }
   return { services, faults };
 }

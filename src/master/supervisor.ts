@@ -7,13 +7,13 @@
  */
 import { unlinkSync } from 'node:fs';
 import type { MasterRow } from '../conf/master-cf.ts';
-import type { ToMaster } from '../ipc/protocol.ts';
+import type { FromMaster, ToMaster } from '../ipc/protocol.ts';
 import type { Logger } from '../log/maillog.ts';
 import { type KeyRing, keyRing } from './keys.ts';
 import { type PlannedService, planServices } from './services.ts';
 import { type WorkerEvents, type WorkerGroup, workerGroup } from './workers.ts';
 
-const KEY_POLL_MS = 5_000;
+const KEY_POLL_MS = 4_000;
 const STOP_POLL_MS = 20;
 
 export type Services = {
@@ -27,9 +27,13 @@ export function openServices(options: {
   readonly logger: Logger;
   readonly onStarted: () => void;
   readonly onFatal: (text: string) => void;
+  /** Lines of a process that may not open the log itself. */
+  readonly appendToLog: (lines: string) => void;
 }): Services {
   const { logger } = options;
   const groups = new Map<string, { service: PlannedService; group: WorkerGroup; keys?: KeyRing }>();
+  /** Groups whose row is gone: their processes finish what they have. */
+  const retired = new Set<WorkerGroup>();
   let phases: string[][] = [];
   let awaited = new Map<string, number>();
   let started = false;
@@ -52,17 +56,20 @@ export function openServices(options: {
       else logger.error(text);
       if (service.role.kind === 'agent') noAgent(service.info.name, text);
     },
+    // It may have been reading the queue: qmgr clears what it left behind.
+    onCrash: () => toQmgr({ kind: 'process-crashed' }),
     onMessage: (_service, message) => wanted(message),
   };
 
-  const noAgent = (transport: string, reason: string): void => {
-    for (const { service, group } of groups.values()) {
-      if (service.role.entry.startsWith('qmgr/'))
-        group.send({ kind: 'no-agent', transport, reason });
-    }
+  const toQmgr = (message: FromMaster): void => {
+    for (const { service, group } of groups.values()) if (isQmgr(service)) group.send(message);
   };
 
+  const noAgent = (transport: string, reason: string): void =>
+    toQmgr({ kind: 'no-agent', transport, reason });
+
   const wanted = (message: ToMaster): void => {
+    if (message.kind === 'log') return options.appendToLog(message.text);
     if (message.kind !== 'agent-wanted') return;
     const found = [...groups.values()].find(
       ({ service }) => service.role.kind === 'agent' && service.info.name === message.transport,
@@ -113,47 +120,52 @@ export function openServices(options: {
       const keysOf = (test: (service: PlannedService) => boolean): string[] =>
         [...groups].filter(([, { service }]) => test(service)).map(([key]) => key);
       phases = [
-        keysOf(({ role }) => role.entry.startsWith('qmgr/')),
-        keysOf(({ role }) => role.kind === 'single' && !role.entry.startsWith('qmgr/')),
+        keysOf(isQmgr),
+        keysOf((service) => service.role.kind === 'single' && !isQmgr(service)),
         keysOf(({ role }) => role.kind === 'listener'),
       ];
       nextPhase();
     },
     reload: (rows) => {
       const next = plan(rows);
+      for (const group of retired) if (group.count() === 0) retired.delete(group);
       for (const [key, { group }] of groups) {
         if (next.some((service) => service.key === key)) continue;
         group.stop('drain');
         groups.delete(key);
+        retired.add(group);
       }
       for (const service of next) {
         const known = groups.get(service.key);
         if (!known) {
           add(service);
           if (service.role.kind !== 'agent') groups.get(service.key)?.group.fill(service.workers);
-        } else if (service.role.entry.startsWith('qmgr/')) known.group.send({ kind: 'reload' });
+        } else if (isQmgr(service)) known.group.send({ kind: 'reload' });
         else {
           known.service = service;
-          if (known.keys) known.keys = keyRing(service.config, logger, Date.now());
-          known.group.replace(service, () => undefined);
+          known.keys?.reconfigure(service.config, Date.now());
+          known.group.replace(service);
         }
       }
     },
     stop: (limitMs, done) => {
       clearInterval(keyTimer);
-      for (const { group } of groups.values()) group.stop('stop');
+      const all = [...retired, ...[...groups.values()].map(({ group }) => group)];
+      for (const group of all) group.stop('stop');
       const endMs = Date.now() + limitMs;
       const timer = setInterval(() => {
-        const isEmpty = [...groups.values()].every(({ group }) => group.count() === 0);
+        const isEmpty = all.every((group) => group.count() === 0);
         if (!isEmpty && Date.now() < endMs) return;
         clearInterval(timer);
-        for (const { group } of groups.values()) group.kill();
+        for (const group of all) group.kill();
         removeSockets();
         done();
       }, STOP_POLL_MS);
     },
   };
 }
+
+const isQmgr = ({ role }: PlannedService): boolean => role.entry.startsWith('qmgr/');
 
 /** Left over by a killed server; a bind would fail on them. */
 function removeSockets(): void {

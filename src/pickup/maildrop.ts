@@ -19,6 +19,8 @@ export type Drop = {
 };
 
 export const DROP_SUFFIX = '.mail';
+/** Of a drop that is being written. */
+export const TEMPORARY_SUFFIX = '.tmp';
 const MAX_HEAD = 1024 * 1024;
 const MAX_RECIPIENTS = 10_000;
 const MAX_ADDRESS = 2_000;

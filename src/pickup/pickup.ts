@@ -18,6 +18,7 @@ import { pickupReceivedField } from '../mail/received.ts';
 import type { Envelope, QueueEntry } from '../mail/stages.ts';
 import type { QueueStore } from '../queue/store.ts';
 import { err, ok, type Result } from '../util/result.ts';
+import type { UserCheck } from './caller.ts';
 import { DROP_SUFFIX, type Drop, parseHead } from './maildrop.ts';
 
 export type PickupParts = {
@@ -25,6 +26,8 @@ export type PickupParts = {
   /** Relative to the working directory. */
   readonly directory: string;
   readonly cleanup: () => Cleanup;
+  /** authorized_submit_users; absent: anyone. `null`: this user may submit. */
+  readonly refusedTo?: UserCheck;
   readonly store: Pick<QueueStore, 'begin'>;
   readonly arrived: (entry: QueueEntry) => void;
   readonly logger: Logger;
@@ -85,6 +88,10 @@ async function take(path: string, parts: PickupParts): Promise<Taken> {
     parts.logger.warning(`${path}: ${reason}; left for later`);
     return 'later';
   }
+  const refused = (await parts.refusedTo?.(file.value.uid)) ?? null;
+  if (refused !== null) {
+    return setAside(path, `user ${refused} is not allowed to submit mail`, parts);
+  }
   const head = parseHead(file.value.bytes);
   if (!head.ok) return setAside(path, head.error, parts);
   const message = crlf(file.value.bytes.subarray(head.value.bodyStart));
@@ -125,12 +132,16 @@ async function readDrop(path: string, config: Config): Promise<Result<File, Faul
   }
 }
 
-/** Into the queue, or why it never will be. */
+/**
+ * Into the queue, or why it never will be. `refusal`: rules refuse the message; it is queued for an
+ * error that tells its sender so.
+ */
 async function store(
   drop: Drop,
   message: Buffer,
   uid: number,
   parts: PickupParts,
+  refusal?: string,
 ): Promise<Taken | { readonly refused: string }> {
   const draft = parts.store.begin();
   const atMs = parts.nowMs();
@@ -148,16 +159,28 @@ async function store(
     sender: drop.sender,
     isLocal: true,
     atMs,
+    fullName: drop.fullName,
+    from: { client: 'local', recipient: drop.recipients.at(-1) },
+    // Once refused it goes back to its sender, unchecked.
+    isInternal: refusal !== undefined,
   });
   const wrote = cleaning.write(message);
   if (wrote !== true) await wrote;
   const cleaned = await cleaning.finish(envelopeOf(drop));
   if (!cleaned.ok) {
     draft.abort();
-    parts.logger.warning(`${draft.id}: ${cleaned.error.reason}`);
-    return cleaned.error.reply.code < 500 ? 'later' : { refused: cleaned.error.reason };
+    const { reply, reason, isLogged } = cleaned.error;
+    if (!isLogged) parts.cleanupLogger.warning(`${draft.id}: ${reason}`);
+    if (reply.code < 500) return 'later';
+    if (refusal !== undefined) return { refused: reason };
+    return store(drop, message, uid, parts, `${reply.status ?? '5.7.1'} ${reply.lines.join(' ')}`);
   }
-  const { content, sender, recipients, messageId } = cleaned.value;
+  const { content, sender, recipients, messageId, redirect } = cleaned.value;
+  if (cleaned.value.isDiscarded) {
+    draft.abort();
+    return 'done';
+  }
+  const filter = refusal === undefined ? cleaned.value.filter : `error:${refusal}`;
   const entry: QueueEntry = {
     id: draft.id,
     arrivedMs: atMs,
@@ -165,7 +188,7 @@ async function store(
     envid: drop.envid,
     ret: drop.ret,
     smtputf8: [sender, ...recipients.map(({ address }) => address)].some(isInternational),
-    recipients,
+    recipients: redirect === undefined ? recipients : redirectedTo(redirect),
     content,
     origin: {
       client: { name: 'localhost', address: '', port: 0 },
@@ -174,9 +197,10 @@ async function store(
       uid,
     },
     dueMs: atMs,
-    onHold: false,
+    onHold: cleaned.value.isHeld,
     attempts: 0,
     warned: false,
+    ...(filter === undefined ? {} : { filter }),
   };
   const committed = await draft.commit(entry);
   if (!committed.ok) {
@@ -187,6 +211,10 @@ async function store(
   parts.arrived(entry);
   return 'done';
 }
+
+const redirectedTo = (address: string): QueueEntry['recipients'] => [
+  { address, original: address, orcpt: '', notify: [], state: 'pending' },
+];
 
 const envelopeOf = (drop: Drop): Envelope => ({
   sender: drop.sender,

@@ -86,6 +86,8 @@ export function agentRegistry<Job extends { readonly startedMs: number }>(): Age
 
 /** What an agent must never leave out; a wrong index would mark the wrong recipient. */
 export function isReportFor(report: DeliveryReport, request: DeliveryRequest): boolean {
+  if (!Array.isArray(report?.outcomes)) return false;
   const wanted = new Set(request.recipients.map(({ index }) => index));
-  return report.outcomes.every(({ index }) => wanted.delete(index)) && wanted.size === 0;
+  const named = [...report.outcomes, ...(report.passed ?? [])];
+  return named.every(({ index }) => wanted.delete(index)) && wanted.size === 0;
 }

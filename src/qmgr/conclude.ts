@@ -7,6 +7,8 @@
  *
  * @see qmgr(8), bounce(8)
  */
+import type { BounceInput, Reporter } from '../bounce/bounce.ts';
+import type { ReportResult } from '../bounce/report.ts';
 import type { Config } from '../conf/params.ts';
 import type { Logger } from '../log/maillog.ts';
 import { externalAddress } from '../mail/address.ts';
@@ -14,20 +16,10 @@ import { type Dsn, dsn } from '../mail/dsn.ts';
 import type { QueueEntry, RecipientState } from '../mail/stages.ts';
 import type { EntryChange, NewMessage, QueueStore } from '../queue/store.ts';
 
-export type Failure = { readonly recipient: RecipientState; readonly dsn: Dsn };
-
-/** Makes a report; undefined when nobody is to be told. */
-export type Composer = (input: {
-  readonly entry: QueueEntry;
-  readonly kind: 'failed' | 'delayed';
-  readonly failures: readonly Failure[];
-  readonly body: Buffer;
-}) => Promise<NewMessage | undefined>;
-
 export type Context = {
   readonly config: Config;
   readonly nowMs: number;
-  readonly compose: Composer;
+  readonly compose: Reporter;
   readonly store: Pick<QueueStore, 'openBody'>;
   readonly logger: Logger;
   readonly loggerFor: (program: string) => Logger;
@@ -40,7 +32,7 @@ export async function conclude(
   failed: readonly { readonly index: number; readonly dsn: Dsn }[],
   context: Context,
 ): Promise<End> {
-  const failures: Failure[] = failed.flatMap(({ index, dsn: reason }) => {
+  const failures: ReportResult[] = failed.flatMap(({ index, dsn: reason }) => {
     const recipient = entry.recipients[index];
     return recipient ? [{ recipient, dsn: reason }] : [];
   });
@@ -51,39 +43,66 @@ export async function conclude(
   const isExpired = left.length > 0 && isTooOld(entry, context);
   if (isExpired) {
     const from = `from=<${externalAddress(entry.sender)}>`;
-    context.logger.info(`${entry.id}: ${from}, status=expired, returned to sender`);
+    const status = entry.isExpired ? 'force-expired' : 'expired';
+    context.logger.info(`${entry.id}: ${from}, status=${status}, returned to sender`);
     failures.push(...left.map(expired));
   }
-  const added: NewMessage[] = [];
-  if (failures.length > 0) {
-    const report = await context.compose({
-      entry,
-      kind: 'failed',
-      failures,
-      body: await bodyOf(entry, context),
-    });
-    if (report) {
-      added.push(report);
-      context
-        .loggerFor('bounce')
-        .info(`${entry.id}: sender non-delivery notification: ${report.entry.id}`);
-    }
-  }
+  const added = [
+    ...(await report(entry, 'failed', failures, context)),
+    ...(await report(entry, 'delivered', successesOf(entry), context)),
+  ];
   if (left.length === 0 || isExpired) return { change: { kind: 'remove', id: entry.id }, added };
 
-  const warning = await delayWarning(entry, left, context);
-  if (warning) added.push(warning);
+  const isWarning = !entry.warned && isDelayed(entry, context);
+  if (isWarning) added.push(...(await report(entry, 'delayed', delaysOf(left), context)));
   const recipients = entry.recipients.map((recipient, index) =>
-    isGone.has(index) ? { ...recipient, state: 'done' as const } : recipient,
+    isGone.has(index) ? { ...recipient, state: 'done' as const } : told(recipient),
   );
   const next = {
     ...entry,
     recipients,
     attempts: entry.attempts + 1,
-    warned: entry.warned || isDelayed(entry, context),
+    warned: entry.warned || isWarning,
     dueMs: context.nowMs + backoffMs(entry, context),
   };
   return { change: { kind: 'replace', entry: next }, added };
+}
+
+const NOTIFICATION: Readonly<Record<BounceInput['kind'], string>> = {
+  failed: 'non-delivery',
+  delayed: 'delay',
+  delivered: 'delivery status',
+};
+
+async function report(
+  entry: QueueEntry,
+  kind: BounceInput['kind'],
+  results: readonly ReportResult[],
+  context: Context,
+): Promise<NewMessage[]> {
+  if (results.length === 0) return [];
+  const body = await bodyOf(entry, context);
+  const reports = await context.compose({ entry, kind, results, body });
+  const logger = context.loggerFor('bounce');
+  for (const { to, entry: made } of reports) {
+    logger.info(`${entry.id}: ${to} ${NOTIFICATION[kind]} notification: ${made.id}`);
+  }
+  return reports.map(({ entry: made, body: bytes }) => ({ entry: made, body: bytes }));
+}
+
+const successesOf = ({ recipients }: QueueEntry): ReportResult[] =>
+  recipients.flatMap((recipient) =>
+    recipient.success ? [{ recipient, ...recipient.success }] : [],
+  );
+
+const delaysOf = (left: readonly RecipientState[]): ReportResult[] =>
+  left.flatMap((recipient) => (recipient.deferred ? [{ recipient, dsn: recipient.deferred }] : []));
+
+/** The sender has been told of this success. */
+function told(recipient: RecipientState): RecipientState {
+  if (!recipient.success) return recipient;
+  const { success: _reported, ...rest } = recipient;
+  return rest;
 }
 
 /** The age of the message, between minimal_ and maximal_backoff_time. */
@@ -95,38 +114,20 @@ function backoffMs({ arrivedMs }: QueueEntry, { config, nowMs }: Context): numbe
   );
 }
 
-function isTooOld({ sender, arrivedMs }: QueueEntry, { config, nowMs }: Context): boolean {
+function isTooOld(entry: QueueEntry, { config, nowMs }: Context): boolean {
+  const { sender, arrivedMs, isExpired } = entry;
+  if (isExpired) return true;
   const lifetime = sender === '' ? config.bounce_queue_lifetime : config.maximal_queue_lifetime;
   return nowMs - arrivedMs >= lifetime * 1000;
 }
 
-const expired = (recipient: RecipientState): Failure => {
+const expired = (recipient: RecipientState): ReportResult => {
   const last = recipient.deferred ?? dsn('4.4.7', 'delivery time expired');
   return { recipient, dsn: { ...last, status: '5.4.7' } };
 };
 
 const isDelayed = ({ arrivedMs }: QueueEntry, { config, nowMs }: Context): boolean =>
   config.delay_warning_time > 0 && nowMs - arrivedMs >= config.delay_warning_time * 1000;
-
-async function delayWarning(
-  entry: QueueEntry,
-  left: readonly RecipientState[],
-  context: Context,
-): Promise<NewMessage | undefined> {
-  if (entry.warned || !isDelayed(entry, context)) return undefined;
-  const failures = left.flatMap((recipient) =>
-    recipient.deferred ? [{ recipient, dsn: recipient.deferred }] : [],
-  );
-  const report = await context.compose({
-    entry,
-    kind: 'delayed',
-    failures,
-    body: await bodyOf(entry, context),
-  });
-  if (report)
-    context.loggerFor('bounce').info(`${entry.id}: sender delay notification: ${report.entry.id}`);
-  return report;
-}
 
 /** As much of the body as a report may carry: all of it, or its header. */
 async function bodyOf(entry: QueueEntry, { store, config, logger }: Context): Promise<Buffer> {

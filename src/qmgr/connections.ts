@@ -13,6 +13,7 @@ import type { Pickup } from '../pickup/pickup.ts';
 import type { QueueStore } from '../queue/store.ts';
 import type { Agent } from './agents.ts';
 import type { Qmgr } from './qmgr.ts';
+import type { Showq } from './showq.ts';
 
 export type Connections = {
   readonly accept: (socket: Socket, side: 'private' | 'public') => void;
@@ -28,6 +29,12 @@ export function openConnections(parts: {
   readonly logger: Logger;
   readonly anvil: AnvilCounters;
   readonly nowMs: () => number;
+  readonly showq: Showq;
+  /** May the sender of this request do it? `null`: yes, else its name. */
+  readonly refusedTo: (
+    what: 'mailq' | 'flush',
+    proof: string | undefined,
+  ) => Promise<string | null>;
 }): Connections {
   const { qmgr, logger } = parts;
   const sockets = new Set<Socket>();
@@ -52,7 +59,8 @@ export function openConnections(parts: {
           qmgr.addAgent(agent);
         } else {
           if (message.kind === 'anvil') counted.note(message);
-          handle(message, channel, agent);
+          if (side === 'public') void asked(message, channel);
+          else handle(message, channel, agent);
         }
       },
       onClose: (error) => {
@@ -62,6 +70,16 @@ export function openConnections(parts: {
         if (agent) qmgr.removeAgent(agent);
       },
     });
+  };
+
+  /** A request of a command, from any user of this host. */
+  const asked = async (message: ToQmgr, channel: Channel<FromQmgr>): Promise<void> => {
+    if (message.kind === 'list' || message.kind === 'flush') {
+      const what = message.kind === 'list' ? 'mailq' : 'flush';
+      const user = await parts.refusedTo(what, message.proof);
+      if (user !== null) return channel.send({ kind: 'refused', user });
+    }
+    handle(message, channel, undefined);
   };
 
   const handle = (message: ToQmgr, channel: Channel<FromQmgr>, agent: Agent | undefined): void => {
@@ -85,17 +103,29 @@ export function openConnections(parts: {
       case 'maildrop':
         return void parts.pickup.run();
       case 'flush':
-        return void qmgr.flush(message).then(() => channel.send({ kind: 'done' }));
+        void qmgr.flush(message);
+        return channel.send({ kind: 'done' });
       case 'changed':
         return qmgr.changed(message.id, message.change);
       case 'list':
-        return channel.send({ kind: 'listed', seq: message.seq, active: qmgr.activeIds() });
+        return void parts.showq(message.seq, channel);
       default:
         return;
     }
   };
 
+  /** Whatever goes wrong with a body is told to the agent that asked for it, and stays there. */
   const sendBody = async (seq: number, channel: Channel<FromQmgr>): Promise<void> => {
+    try {
+      await streamBody(seq, channel);
+    } catch (error) {
+      const fault = error instanceof Error ? error.message : String(error);
+      logger.warning(`body for a delivery agent: ${fault}`);
+      channel.send({ kind: 'body', seq, last: true, fault });
+    }
+  };
+
+  const streamBody = async (seq: number, channel: Channel<FromQmgr>): Promise<void> => {
     const request = qmgr.requestOf(seq);
     const body = request ? await parts.store.openBody(request) : undefined;
     if (!body?.ok) {
@@ -103,6 +133,7 @@ export function openConnections(parts: {
       return channel.send({ kind: 'body', seq, last: true, fault });
     }
     for await (const chunk of body.value.chunks) {
+      if (channel.socket.destroyed) return;
       if (!channel.sendBytes(seq, chunk)) await channel.drained();
     }
     channel.send({ kind: 'body', seq, last: true });

@@ -2,29 +2,44 @@
  * The qmgr process: keeper of the queue. Listens on private/qmgr for smtpd and agents, on
  * public/qmgr for commands; bounces and client counts (anvil) are made here too.
  */
+
+import { readFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
-import { type BounceParts, makeReporter } from '../bounce/bounce.ts';
+import { makeReporter } from '../bounce/bounce.ts';
+import { OWN_TEMPLATES, parseTemplates, type Templates } from '../bounce/template.ts';
 import { type Cleanup, openCleanup } from '../cleanup/cleanup.ts';
 import { cleanRecipients } from '../cleanup/recipients.ts';
+import { openCleanupTables } from '../cleanup/tables.ts';
 import { loadConfig } from '../conf/config.ts';
 import type { Config } from '../conf/params.ts';
 import { failService, type ServiceContext, startService } from '../daemon/start.ts';
-import { lookupContext } from '../lookup/open.ts';
+import type { Logger } from '../log/maillog.ts';
+import { type LookupContext, lookupContext } from '../lookup/open.ts';
 import { AnvilCounters } from '../net/limits.ts';
+import { openUserCheck, spendProof, type UserCheck } from '../pickup/caller.ts';
+import { removeLeftovers } from '../pickup/leftovers.ts';
 import { openPickup } from '../pickup/pickup.ts';
 import { openLmdbStore } from '../queue/lmdb/store.ts';
 import { openRecipientTables } from '../rewrite/recipients.ts';
 import { openResolver, type Resolver } from '../rewrite/resolve.ts';
+import { findAccount } from '../util/accounts.ts';
+import { err, ok, type Result } from '../util/result.ts';
+import type { QmgrParts } from './active.ts';
 import { type Connections, openConnections } from './connections.ts';
 import { openQmgr } from './qmgr.ts';
+import { openShowq } from './showq.ts';
 
 const MAINTAIN_MS = 60_000;
+/** Age of an unfinished drop whose command must be gone. */
+const LEFTOVER_MS = 7 * 86_400_000;
 
 type Prepared = {
   readonly resolver: Resolver;
   readonly cleanup: Cleanup;
-  /** Where a report goes: its address through virtual aliases. */
-  readonly addressees: NonNullable<BounceParts['cleanRecipients']>;
+  /** Recipients of our own reports and of forwards: through virtual aliases. */
+  readonly cleanRecipients: QmgrParts['cleanRecipients'];
+  readonly templates: Templates;
+  readonly authorized: Readonly<Record<'mailq' | 'flush' | 'submit', UserCheck>>;
 };
 
 await startService<Prepared>('qmgr', {
@@ -35,7 +50,7 @@ await startService<Prepared>('qmgr', {
 async function serve(context: ServiceContext, prepared: Prepared): Promise<void> {
   const { logger } = context;
   let { config } = context;
-  let { resolver, cleanup, addressees } = prepared;
+  let { resolver, cleanup, cleanRecipients: clean, templates, authorized } = prepared;
   const opened = await openLmdbStore({
     directory: 'queue',
     minFreeBytes: config.queue_minfree,
@@ -62,8 +77,10 @@ async function serve(context: ServiceContext, prepared: Prepared): Promise<void>
         nowMs: Date.now(),
         newId: () => store.begin().id,
         logger,
-        cleanRecipients: addressees,
+        cleanRecipients: clean,
+        templates,
       })(input),
+    cleanRecipients: (list) => clean(list),
     wantAgent: (transport) => context.sendMaster({ kind: 'agent-wanted', transport }),
     logger,
     loggerFor: context.loggerFor,
@@ -72,6 +89,7 @@ async function serve(context: ServiceContext, prepared: Prepared): Promise<void>
   });
   context.onMaster((message) => {
     if (message.kind === 'no-agent') qmgr.noAgent(message.transport, message.reason);
+    if (message.kind === 'process-crashed') store.maintain();
     if (message.kind !== 'reload') return;
     const next = loadConfig(context.service.configDirectory, new Map(context.service.overrides));
     const tables = next.ok ? openTables(context, next.value) : undefined;
@@ -79,12 +97,15 @@ async function serve(context: ServiceContext, prepared: Prepared): Promise<void>
     config = next.value;
     resolver = tables.resolver;
     cleanup = tables.cleanup;
-    addressees = tables.addressees;
+    clean = tables.cleanRecipients;
+    templates = tables.templates;
+    authorized = tables.authorized;
   });
   const pickup = openPickup({
     config: () => config,
     directory: 'maildrop',
     cleanup: () => cleanup,
+    refusedTo: (uid) => authorized.submit(uid),
     store,
     arrived: (entry) => qmgr.arrived(entry),
     logger: context.loggerFor('pickup'),
@@ -98,10 +119,14 @@ async function serve(context: ServiceContext, prepared: Prepared): Promise<void>
     logger,
     anvil: new AnvilCounters(config.anvil_rate_time_unit * 1000),
     nowMs: Date.now,
+    showq: openShowq(store, (id) => qmgr.isActive(id)),
+    refusedTo: async (what, proof) =>
+      authorized[what](proof === undefined ? undefined : await spendProof('maildrop', proof)),
   });
   const maintain = setInterval(() => {
     store.maintain();
     void pickup.run();
+    void removeLeftovers('maildrop', Date.now() - LEFTOVER_MS);
   }, MAINTAIN_MS);
   context.onDrain(async () => {
     clearInterval(maintain);
@@ -124,14 +149,61 @@ function openTables(context: ServiceContext, config: Config): Prepared | undefin
     for (const { reason } of faults) context.logger.error(reason);
     return undefined;
   }
+  const authorized = openUserChecks(config, tables);
+  if (!authorized.ok) {
+    context.logger.error(authorized.error);
+    return undefined;
+  }
   const { virtualAliases } = recipients.value;
   const { addressContext } = resolver.value;
-  const parts = { config, virtualAliases, addressContext };
+  const mapped = openCleanupTables(config, tables, addressContext);
+  if (!mapped.ok) {
+    for (const { reason } of mapped.error) context.logger.error(reason);
+    return undefined;
+  }
+  const log = context.loggerFor('cleanup');
+  const parts = { config, virtualAliases, addressContext, tables: mapped.value, log };
   return {
     resolver: resolver.value,
     cleanup: openCleanup(parts),
-    addressees: (list) => cleanRecipients(list, false, parts),
+    cleanRecipients: (list) => cleanRecipients(list, false, parts),
+    templates: readTemplates(config, context.logger),
+    authorized: authorized.value,
   };
+}
+
+function openUserChecks(
+  config: Config,
+  tables: LookupContext,
+): Result<Prepared['authorized'], string> {
+  // Without root everything belongs to whoever started the server.
+  const owner = process.getuid?.() === 0 ? findAccount(config.mail_owner)?.uid : process.getuid?.();
+  const open = (name: `authorized_${'mailq' | 'flush' | 'submit'}_users`) =>
+    openUserCheck(name, config[name], tables, owner);
+  const [mailq, flush, submit] = [
+    open('authorized_mailq_users'),
+    open('authorized_flush_users'),
+    open('authorized_submit_users'),
+  ];
+  for (const each of [mailq, flush, submit]) {
+    if (!each.ok) return err(each.error.map(({ reason }) => reason).join('; '));
+  }
+  if (!mailq.ok || !flush.ok || !submit.ok) return err('authorized users');
+  return ok({ mailq: mailq.value, flush: flush.value, submit: submit.value });
+}
+
+/** A file that cannot be used must not keep mail from moving: a warning, and our own words. */
+function readTemplates({ bounce_template_file: file }: Config, logger: Logger): Templates {
+  if (file === '') return OWN_TEMPLATES;
+  try {
+    const parsed = parseTemplates(file, readFileSync(file, 'utf8'));
+    if (parsed.ok) return parsed.value;
+    logger.warning(`bounce_template_file: ${parsed.error}; using the built-in texts`);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error)) throw error;
+    logger.warning(`bounce_template_file: ${error.message}; using the built-in texts`);
+  }
+  return OWN_TEMPLATES;
 }
 
 function listen(path: string, accept: (socket: Socket) => void): Promise<void> {

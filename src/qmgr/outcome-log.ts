@@ -9,7 +9,11 @@ import { externalAddress } from '../mail/address.ts';
 import type { QueueEntry, Recipient, RecipientOutcome } from '../mail/stages.ts';
 
 export const activeLine = (entry: QueueEntry): string =>
-  `${entry.id}: from=<${externalAddress(entry.sender)}>, size=${entry.content.sizeBytes}, nrcpt=${entry.recipients.length} (queue active)`;
+  `${entry.id}: from=<${externalAddress(entry.sender)}>, size=${entry.content.sizeBytes}, nrcpt=${recipientCount(entry)} (queue active)`;
+
+/** An address that an alias has replaced is kept for its report only. */
+const recipientCount = ({ recipients }: QueueEntry): number =>
+  recipients.filter(({ success }) => success?.action !== 'expanded').length;
 
 export type Times = {
   readonly arrivedMs: number;
@@ -23,7 +27,7 @@ export type Times = {
 export function outcomeLine(
   id: string,
   recipient: Recipient,
-  outcome: Pick<RecipientOutcome, 'kind' | 'relay' | 'dsn' | 'timesMs'>,
+  outcome: Pick<RecipientOutcome, 'kind' | 'relay' | 'dsn' | 'timesMs' | 'connectionUse'>,
   times: Times,
 ): string {
   const to = `to=<${externalAddress(recipient.address)}>`;
@@ -39,8 +43,10 @@ export function outcomeLine(
     setupMs,
     outcome.timesMs?.transmission ?? ranMs - setupMs,
   ].map((ms) => seconds(ms));
+  const { connectionUse = 1 } = outcome;
+  const use = connectionUse > 1 ? ` conn_use=${connectionUse},` : '';
   const status = outcome.kind === 'discarded' ? 'sent' : outcome.kind;
-  return `${id}: ${to},${original} relay=${outcome.relay}, delay=${seconds(times.endedMs - times.arrivedMs)}, delays=${parts.join('/')}, dsn=${outcome.dsn.status}, status=${status} (${outcome.dsn.reason})`;
+  return `${id}: ${to},${original} relay=${outcome.relay},${use} delay=${seconds(times.endedMs - times.arrivedMs)}, delays=${parts.join('/')}, dsn=${outcome.dsn.status}, status=${status} (${outcome.dsn.reason})`;
 }
 
 /** Seconds with two significant digits, at most two decimals: `0.05`, `1.2`, `15`. */

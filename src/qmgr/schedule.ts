@@ -35,6 +35,8 @@ export type Scheduler<Job> = {
   readonly takeOut: (test: (job: Job) => boolean) => readonly Job[];
   /** A flush: dead destinations get another chance. */
   readonly reviveAll: () => void;
+  /** Forget what is dead no more, and the oldest of too many dead: the names. */
+  readonly forget: (nowMs: number) => readonly string[];
   /** Take out every waiting job: the transport is not there. */
   readonly drainAll: () => readonly Job[];
 };
@@ -49,6 +51,9 @@ type Destination<Job> = {
   failedCohorts: number;
   deadUntilMs: number;
 };
+
+/** Idle destinations that are remembered because they are dead. */
+const MAX_REMEMBERED = 10_000;
 
 export function scheduler<Job>(limits: Limits): Scheduler<Job> {
   const destinations = new Map<string, Destination<Job>>();
@@ -139,6 +144,15 @@ export function scheduler<Job>(limits: Limits): Scheduler<Job> {
       for (const destination of destinations.values()) {
         if (destination.deadUntilMs > 0) revive(destination, limits);
       }
+    },
+    forget: (nowMs) => {
+      const idle = [...destinations.values()].filter(
+        ({ busy, jobs }) => busy === 0 && jobs.length === 0,
+      );
+      const tooMany = idle.length - MAX_REMEMBERED;
+      const gone = idle.filter((each, at) => at < tooMany || each.deadUntilMs <= nowMs);
+      for (const { name } of gone) destinations.delete(name);
+      return gone.map(({ name }) => name);
     },
     drainAll: () => {
       const all = [...destinations.values()].flatMap(({ jobs }) => jobs.splice(0));

@@ -30,6 +30,8 @@ export type MailFacts = {
   readonly recipient?: string;
   readonly recipientCount: number;
   readonly sizeBytes?: number;
+  /** The client sent on where it had to wait for this command's reply. */
+  readonly hasPipelined?: boolean;
 };
 
 /** What a rule asks for beside permit and reject. */

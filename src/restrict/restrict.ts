@@ -16,7 +16,8 @@ import { splitList } from '../util/text.ts';
 import { type AccessAction, parseAction } from './access.ts';
 import type { Decision, Effect, MailFacts, RestrictParts, Stage } from './facts.ts';
 import { unlistedRecipient } from './recipient.ts';
-import { RULES, type RuleContext } from './rules.ts';
+import type { RuleContext, RuleVerdict } from './rule.ts';
+import { RULES } from './rules.ts';
 
 export type Restrictions = {
   /** Evaluate one list. */
@@ -243,7 +244,7 @@ class Evaluator implements Restrictions {
   }
 
   async #apply(
-    verdict: Awaited<ReturnType<NonNullable<ReturnType<typeof RULES.get>>['check']>>,
+    verdict: RuleVerdict,
     context: RuleContext,
     state: State,
     depth: number,

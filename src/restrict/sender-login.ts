@@ -9,7 +9,7 @@ import { reply } from '../mail/reply.ts';
 import { splitList } from '../util/text.ts';
 import { findAccess } from './access.ts';
 import { domainOf } from './host-checks.ts';
-import type { RuleContext, RuleVerdict } from './rules.ts';
+import type { RuleContext, RuleVerdict } from './rule.ts';
 
 type Form = 'both' | 'authenticated' | 'known' | 'unauthenticated';
 

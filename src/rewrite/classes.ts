@@ -33,6 +33,8 @@ export interface Classes {
   isOrigin(domain: string): MaybePromise<Match>;
   /** The class of a domain; letter case and one trailing dot do not matter. */
   classify(domain: string): MaybePromise<ClassAnswer>;
+  /** The same for a domain that is known not to be local. */
+  classifyForeign(domain: string): MaybePromise<ClassAnswer>;
 }
 
 type Named = { readonly addressClass: AddressClass; readonly list: DomainList };
@@ -80,6 +82,7 @@ export function openClasses(
         if (local.kind === 'yes') return { kind: 'class', addressClass: 'local' };
         return firstOf(others, plain(domain), 0);
       }),
+    classifyForeign: (domain) => firstOf(others, plain(domain), 0),
   });
 }
 

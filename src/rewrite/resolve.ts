@@ -1,24 +1,23 @@
 /**
  * Where a recipient goes: address class, transport, next hop. What trivial-rewrite(8) resolves.
  *
- * `@domain` of ours is stripped from the right and what remains is read again, quotes removed, so
- * that `user%elsewhere@here` and `"user@elsewhere"@here` are judged by where they lead. A remote
- * address that still holds a routing operator is `routed`: it must never pass a relay check.
+ * The address is first reduced to what it means (`reduce.ts`). One that still holds a routing operator
+ * in its local part is `routed`: it must never pass a relay check, because the next host may follow
+ * it. Then, each overriding the ones before: the transport of the class, a relay host, what
+ * transport_maps says, relocated_maps.
  *
  * @see Postfix ADDRESS_CLASS_README, trivial-rewrite(8)
  */
-
-import { isIP } from 'node:net';
 import type { Config } from '../conf/params.ts';
 import { type AddressContext, type Maps, openMaps } from '../lookup/maps.ts';
+import { parentMatches } from '../lookup/match-list.ts';
 import type { LookupContext, TableFault } from '../lookup/open.ts';
-import type { Lookup } from '../lookup/table.ts';
-import { splitAddress } from '../mail/address.ts';
 import { type Dsn, dsn } from '../mail/dsn.ts';
 import type { Route } from '../mail/stages.ts';
 import { err, ok, type Result } from '../util/result.ts';
 import { type Classes, openClasses } from './classes.ts';
-import { hasRoute, rewriteAddress } from './rewrite.ts';
+import { type Reduced, reduceAddress } from './reduce.ts';
+import { rewriteAddress } from './rewrite.ts';
 import { applyEntry, findTransport, type Hop, parseHop, verdictOf } from './transport.ts';
 
 export type ResolvedRoute = Route & {
@@ -27,6 +26,22 @@ export type ResolvedRoute = Route & {
   /** Routing operators remain in the local part of a remote address. */
   readonly routed: boolean;
 };
+
+/** What trivial-rewrite(8) answers: `error` and `retry` are transports like others here. */
+export type Resolution =
+  | {
+      readonly kind: 'route';
+      readonly transport: string;
+      readonly nexthop: string;
+      readonly recipient: string;
+      readonly addressClass: Route['addressClass'];
+      readonly routed: boolean;
+    }
+  | { readonly kind: 'invalid'; readonly reason: string }
+  | { readonly kind: 'retry'; readonly reason: string };
+
+/** One decision on the way, for `postern resolve`. */
+export type ResolveStep = { readonly parameter: string; readonly result: string };
 
 /** The class of an address, without its route: for the relay gate and for sending policies. */
 export type Classified =
@@ -52,6 +67,8 @@ export interface Resolver {
    */
   resolve(sender: string, recipient: string): Promise<Result<ResolvedRoute, Dsn>>;
   classify(address: string): Promise<Classified>;
+  /** As `resolve`, of an address in canonical form, before error: and retry: become verdicts. */
+  route(sender: string, recipient: string): Promise<Resolution>;
 }
 
 type Tables = Readonly<Record<TableParameter, Maps>>;
@@ -63,12 +80,11 @@ type TableParameter =
 
 const FAILURE = dsn('4.3.0', 'address resolver failure');
 const BAD_SYNTAX = dsn('5.1.3', 'bad address syntax');
-/** Nested `%` and quotes of one address that are unwrapped. */
-const MAX_ROUNDS = 100;
 
 export function openResolver(
   config: Config,
   context: LookupContext,
+  trace?: (step: ResolveStep) => void,
 ): Result<Resolver, readonly TableFault[]> {
   const classes = openClasses(config, context);
   if (!classes.ok) return classes;
@@ -101,12 +117,20 @@ export function openResolver(
     recipient_delimiter: config.recipient_delimiter,
     isLocal: classes.value.isOrigin,
   };
-  const parts: Parts = { config, classes: classes.value, tables, addressContext };
+  const parts: Parts = {
+    config,
+    classes: classes.value,
+    tables,
+    addressContext,
+    matchesParents: parentMatches(config, 'transport_maps'),
+    note: (parameter, result) => trace?.({ parameter, result }),
+  };
   return ok({
     classes: classes.value,
     addressContext,
-    resolve: (sender, recipient) => resolve(parts, sender, recipient),
-    classify: (address) => classify(parts, address),
+    resolve: (sender, recipient) => resolve(parts, sender, rewriteAddress(recipient, config)),
+    classify: (address) => classify(parts, rewriteAddress(address, config)),
+    route: (sender, recipient) => route(parts, sender, recipient),
   });
 }
 
@@ -115,86 +139,31 @@ type Parts = {
   readonly classes: Classes;
   readonly tables: Tables;
   readonly addressContext: AddressContext;
+  /** transport_maps is in parent_domain_matches_subdomains. */
+  readonly matchesParents: boolean;
+  readonly note: (parameter: string, result: string) => void;
 };
+
+const LOCAL = { kind: 'class', addressClass: 'local' } as const;
 
 async function classify(
   { config, classes }: Pick<Parts, 'config' | 'classes'>,
   given: string,
 ): Promise<Classified> {
-  const reduced = await reduce(config, classes, given);
+  const reduced: Reduced = await reduceAddress(config, classes, given);
   if (reduced.kind !== 'address') return reduced;
-  const { local, domain = '' } = splitAddress(reduced.address);
-  const name = domain.toLowerCase();
-  const answer = classes.classify(name);
+  const { address } = reduced;
+  const domain = address.slice(address.lastIndexOf('@') + 1);
+  const answer = reduced.isLocal ? LOCAL : classes.classifyForeign(domain);
   const found = answer instanceof Promise ? await answer : answer;
   if (found.kind === 'retry') return found;
-  const { addressClass } = found;
-  const isRouted = addressClass !== 'local' && hasRoute(local, config);
-  return { kind: 'resolved', address: reduced.address, domain: name, addressClass, isRouted };
-}
-
-type Reduced =
-  | { readonly kind: 'address'; readonly address: string }
-  | Extract<Classified, { kind: 'invalid' | 'retry' }>;
-
-/** Strip domains of ours and unwrap what the local part then says. */
-async function reduce(config: Config, classes: Classes, given: string): Promise<Reduced> {
-  if (given === '' || given === '@') {
-    return { kind: 'address', address: `MAILER-DAEMON@${config.myhostname}` };
-  }
-  let address = rewriteAddress(stripSourceRoute(given), config);
-  let saved: string | undefined;
-  for (let round = 0; round < MAX_ROUNDS; round += 1) {
-    const { local, domain } = splitAddress(address);
-    if (domain !== undefined) {
-      const match = classes.isLocal(domain);
-      const isLocal = match instanceof Promise ? await match : match;
-      if (isLocal.kind === 'error') return { kind: 'retry', reason: isLocal.reason };
-      if (isLocal.kind === 'no') return validate(config, address);
-      saved = domain;
-    }
-    if (!hasRoute(local, config)) {
-      const user = local === '' ? 'MAILER-DAEMON' : local;
-      return { kind: 'address', address: `${user}@${saved ?? config.myhostname}` };
-    }
-    address = unwrap(local, config);
-  }
-  return { kind: 'invalid', reason: 'too many routing operators' };
-}
-
-/** The local part of an address of ours, read as an address. */
-function unwrap(local: string, config: Config): string {
-  if (local.includes('@')) return rewriteAddress(stripSourceRoute(local), config);
-  const bang = config.swap_bangpath ? local.indexOf('!') : -1;
-  const percent = local.lastIndexOf('%');
-  const full =
-    bang >= 0
-      ? `${local.slice(bang + 1)}@${local.slice(0, bang)}`
-      : `${local.slice(0, percent)}@${local.slice(percent + 1)}`;
-  return rewriteAddress(full, config);
-}
-
-/** `@a,@b:user@c` is `user@c`. */
-const stripSourceRoute = (address: string): string =>
-  /^@[^:"]*:./.test(address) ? address.slice(address.indexOf(':') + 1) : address;
-
-/** A remote address that can be delivered: a local part, and a domain that can be one. */
-function validate(config: Config, address: string): Reduced {
-  const { local, domain = '' } = splitAddress(address);
-  const bad = (reason: string): Reduced => ({ kind: 'invalid', reason });
-  if (local === '') return bad('no local part');
-  if (domain === '' || domain.startsWith('.') || domain.endsWith('.') || domain.includes('..')) {
-    return bad('bad domain');
-  }
-  if (/[\x00-\x20\x7f()<>,;:\\"@]/.test(domain.replace(/^\[.*\]$/, ''))) return bad('bad domain');
-  if (domain.startsWith('[')) {
-    return /^\[(?:ipv6:)?[\da-f.:]+\]$/i.test(domain)
-      ? { kind: 'address', address }
-      : bad('bad address literal');
-  }
-  if (isIP(domain) === 0) return { kind: 'address', address };
-  if (!config.resolve_numeric_domain) return bad('numeric domain');
-  return { kind: 'address', address: `${local}@[${domain}]` };
+  return {
+    kind: 'resolved',
+    address,
+    domain: domain.toLowerCase(),
+    addressClass: found.addressClass,
+    isRouted: address.slice(address.search(/[@!%]/) + 1) !== domain,
+  };
 }
 
 async function resolve(
@@ -202,28 +171,63 @@ async function resolve(
   sender: string,
   given: string,
 ): Promise<Result<ResolvedRoute, Dsn>> {
-  const target = await classify(parts, given);
-  if (target.kind === 'invalid') return err(BAD_SYNTAX);
-  if (target.kind === 'retry') return err(FAILURE);
-  const { tables, addressContext } = parts;
-  const { address, domain, addressClass, isRouted } = target;
+  const found = await route(parts, sender, given);
+  if (found.kind === 'invalid') return err(BAD_SYNTAX);
+  if (found.kind === 'retry') return err(FAILURE);
+  const { kind: _, ...resolved } = found;
+  const verdict = verdictOf(found);
+  return verdict ? err(verdict) : ok(resolved);
+}
 
-  const moved = await tables.relocated_maps.findAddress(address, addressContext);
-  if (moved.kind === 'found') return err(dsn('5.1.6', `User has moved to ${moved.value}`));
-  if (moved.kind !== 'absent') return err(FAILURE);
+async function route(parts: Parts, sender: string, given: string): Promise<Resolution> {
+  const { config, tables, addressContext, note } = parts;
+  const target = await classify(parts, given);
+  if (target.kind !== 'resolved') return target;
+  const { address, addressClass, isRouted } = target;
+  // Letter case is kept: Postfix uses the domain of the recipient as it was written.
+  const domain = address.slice(address.lastIndexOf('@') + 1);
+  note(CLASS_LISTS[addressClass], `${domain}: ${addressClass} class`);
 
   const base = await classHop(parts, sender, domain, addressClass);
-  if (!base.ok) return base;
-  let hop = base.value;
+  if ('reason' in base) return base;
+  let hop = base;
+  if (hop.transport === '') return retry('null transport is not allowed');
   if (addressClass !== 'virtual-alias') {
-    const { recipient_delimiter } = parts.config;
-    const entry = await findTransport(tables.transport_maps, address, recipient_delimiter);
-    if (entry.kind === 'found') hop = applyEntry(entry.value, hop, domain);
-    else if (entry.kind !== 'absent') return err(FAILURE);
+    const entry = await findTransport(tables.transport_maps, address, {
+      delimiters: config.recipient_delimiter,
+      matchesParents: parts.matchesParents,
+    });
+    if (entry.kind === 'found') {
+      hop = applyEntry(entry.value, hop, domain);
+      note('transport_maps', `${entry.value} makes ${hop.transport}:${hop.nexthop}`);
+    } else if (entry.kind !== 'absent') return retry(entry.reason);
   }
-  const verdict = verdictOf(hop);
-  if (verdict) return err(verdict);
-  return ok({ ...hop, addressClass, recipient: address, routed: isRouted });
+  const moved = await tables.relocated_maps.findAddress(address, addressContext);
+  if (moved.kind === 'found') {
+    hop = { transport: 'error', nexthop: relocatedText(moved.value, config) };
+    note('relocated_maps', hop.nexthop);
+  } else if (moved.kind !== 'absent') return retry(moved.reason);
+  if (address.startsWith('-') && !config.allow_min_user) {
+    return { kind: 'invalid', reason: 'starts with "-"' };
+  }
+  return { kind: 'route', ...hop, addressClass, recipient: address, routed: isRouted };
+}
+
+/** Which parameter puts a domain into its class. */
+const CLASS_LISTS: Readonly<Record<Route['addressClass'], string>> = {
+  local: 'mydestination, inet_interfaces, proxy_interfaces',
+  'virtual-alias': 'virtual_alias_domains',
+  'virtual-mailbox': 'virtual_mailbox_domains',
+  relay: 'relay_domains',
+  default: 'no domain list',
+};
+
+type Retry = { readonly kind: 'retry'; readonly reason: string };
+const retry = (reason: string): Retry => ({ kind: 'retry', reason });
+
+function relocatedText(value: string, config: Config): string {
+  if (config.relocated_prefix_enable) return `5.1.6 User has moved to ${value}`;
+  return /^[245]\.\d{1,3}\.\d{1,3}\s+\S/.test(value) ? value : '5.2.0 Mailbox is unavailable';
 }
 
 /** What the address class says, before transport_maps. */
@@ -232,30 +236,40 @@ async function classHop(
   sender: string,
   domain: string,
   addressClass: Route['addressClass'],
-): Promise<Result<Hop, Dsn>> {
-  const { config } = parts;
+): Promise<Hop | Retry> {
+  const { config, note } = parts;
+  const named = (parameter: Exclude<ClassTransport, 'default_transport'>): Hop => {
+    const hop = parseHop(config[parameter]);
+    note(parameter, config[parameter]);
+    return hop.nexthop === '' ? { ...hop, nexthop: domain } : hop;
+  };
   switch (addressClass) {
-    case 'virtual-alias':
-      return err(dsn('5.1.1', 'User unknown in virtual alias table'));
+    case 'virtual-alias': {
+      const where = config.show_user_unknown_table_name ? ' in virtual alias table' : '';
+      return { transport: 'error', nexthop: `5.1.1 User unknown${where}` };
+    }
     case 'local':
-      return ok(fromTransport(config.local_transport, domain));
+      return named('local_transport');
     case 'virtual-mailbox':
-      return ok(fromTransport(config.virtual_transport, domain));
-    case 'relay':
+      return named('virtual_transport');
+    case 'relay': {
+      note('relay_transport', config.relay_transport);
       return throughRelay(parts, sender, parseHop(config.relay_transport), domain);
+    }
     case 'default': {
       const own = await senderEntry(parts, 'sender_dependent_default_transport_maps', sender);
-      if (!own.ok) return own;
-      const transport = own.value ?? config.default_transport;
-      return throughRelay(parts, sender, parseHop(transport), domain);
+      if (typeof own === 'object') return own;
+      if (own === undefined) note('default_transport', config.default_transport);
+      return throughRelay(parts, sender, parseHop(own ?? config.default_transport), domain);
     }
   }
 }
 
-const fromTransport = (text: string, domain: string): Hop => {
-  const hop = parseHop(text);
-  return hop.nexthop === '' ? { ...hop, nexthop: domain } : hop;
-};
+type ClassTransport =
+  | 'local_transport'
+  | 'virtual_transport'
+  | 'relay_transport'
+  | 'default_transport';
 
 /** Next hop: of the transport itself, of the sender's relay host, relayhost, the domain. */
 async function throughRelay(
@@ -263,29 +277,31 @@ async function throughRelay(
   sender: string,
   hop: Hop,
   domain: string,
-): Promise<Result<Hop, Dsn>> {
-  if (hop.nexthop !== '') return ok(hop);
+): Promise<Hop | Retry> {
+  // Looked up even where it cannot matter: a table that is down must show.
   const relay = await senderEntry(parts, 'sender_dependent_relayhost_maps', sender);
-  if (!relay.ok) return relay;
-  const nexthop = relay.value ?? parts.config.relayhost;
-  return ok({ transport: hop.transport, nexthop: nexthop === '' ? domain : nexthop });
+  if (typeof relay === 'object') return relay;
+  if (hop.nexthop !== '') return hop;
+  const { relayhost } = parts.config;
+  if (relay === undefined && relayhost !== '') parts.note('relayhost', relayhost);
+  return { transport: hop.transport, nexthop: relay ?? (relayhost === '' ? domain : relayhost) };
 }
 
 /** `DUNNO` ends the search without a result. */
 async function senderEntry(
-  { config, tables, addressContext }: Parts,
+  { config, tables, addressContext, note }: Parts,
   parameter: 'sender_dependent_relayhost_maps' | 'sender_dependent_default_transport_maps',
   sender: string,
-): Promise<Result<string | undefined, Dsn>> {
+): Promise<string | undefined | Retry> {
   const maps = tables[parameter];
-  if (maps.isEmpty) return ok(undefined);
+  if (maps.isEmpty) return undefined;
   const nullKey =
     parameter === 'sender_dependent_relayhost_maps'
       ? config.empty_address_relayhost_maps_lookup_key
       : config.empty_address_default_transport_maps_lookup_key;
-  const answer: Lookup =
-    sender === '' ? await maps.find(nullKey) : await maps.findAddress(sender, addressContext);
-  if (answer.kind === 'absent') return ok(undefined);
-  if (answer.kind !== 'found') return err(FAILURE);
-  return ok(/^dunno$/i.test(answer.value) ? undefined : answer.value);
+  const answer = await maps.findAddress(sender === '' ? nullKey : sender, addressContext);
+  if (answer.kind === 'absent') return undefined;
+  if (answer.kind !== 'found') return retry(answer.reason);
+  note(parameter, answer.value);
+  return /^dunno$/i.test(answer.value) ? undefined : answer.value;
 }

@@ -9,7 +9,7 @@
  */
 import { after, type Maps, type MaybePromise } from '../lookup/maps.ts';
 import { ABSENT, type Lookup } from '../lookup/table.ts';
-import { domainOf, stripExtension } from '../mail/address.ts';
+import { domainOf, externalAddress, stripExtension } from '../mail/address.ts';
 import type { Dsn } from '../mail/dsn.ts';
 import { dsn } from '../mail/dsn.ts';
 
@@ -32,31 +32,37 @@ export function applyEntry(entry: string, current: Hop, domain: string): Hop {
   return { transport, nexthop: isVerdict ? 'Address is undeliverable' : domain };
 }
 
+/**
+ * `matchesParents`: transport_maps is in parent_domain_matches_subdomains, so parent domains are asked
+ * for without their leading dot.
+ */
 export function findTransport(
   maps: Maps,
   address: string,
-  recipient_delimiter: string,
+  options: { readonly delimiters: string; readonly matchesParents: boolean },
 ): MaybePromise<Lookup> {
   if (maps.isEmpty) return ABSENT;
-  const keys: { readonly key: string; readonly whole: boolean }[] = [{ key: address, whole: true }];
-  const bare = stripExtension(address, recipient_delimiter);
-  if (bare !== undefined) keys.push({ key: bare, whole: false });
+  const keys: Key[] = [];
+  const bare = stripExtension(address, options.delimiters);
+  for (const each of bare === undefined ? [address] : [address, bare]) {
+    const whole = each === address;
+    const external = externalAddress(each);
+    keys.push({ key: external, whole });
+    if (external !== each) keys.push({ key: each, whole });
+  }
   const domain = domainOf(address);
   if (domain !== '') keys.push({ key: domain, whole: false });
-  if (!domain.startsWith('[')) {
-    for (let dot = domain.indexOf('.', 1); dot >= 0; dot = domain.indexOf('.', dot + 1)) {
-      keys.push({ key: domain.slice(dot), whole: false });
-    }
+  for (let dot = domain.indexOf('.', 1); dot >= 0; dot = domain.indexOf('.', dot + 1)) {
+    const parent = domain.slice(options.matchesParents ? dot + 1 : dot);
+    if (parent !== '') keys.push({ key: parent, whole: false });
   }
-  keys.push({ key: '*', whole: false });
+  keys.push({ key: '*', whole: true });
   return tryKeys(maps, keys, 0);
 }
 
-function tryKeys(
-  maps: Maps,
-  keys: readonly { readonly key: string; readonly whole: boolean }[],
-  at: number,
-): MaybePromise<Lookup> {
+type Key = { readonly key: string; readonly whole: boolean };
+
+function tryKeys(maps: Maps, keys: readonly Key[], at: number): MaybePromise<Lookup> {
   const step = keys[at];
   if (!step) return ABSENT;
   return after(step.whole ? maps.find(step.key) : maps.findPartial(step.key), (found) =>

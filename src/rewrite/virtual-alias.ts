@@ -9,25 +9,21 @@
  */
 import type { Config } from '../conf/params.ts';
 import type { AddressContext, Maps } from '../lookup/maps.ts';
-import { splitAddress, splitExtension } from '../mail/address.ts';
-import { parseAddressList } from '../mail/tok822.ts';
 import { err, ok, type Result } from '../util/result.ts';
-import { splitList } from '../util/text.ts';
-import { type RewriteSettings, rewriteAddress } from './rewrite.ts';
+import { type TableSettings, tableAddresses } from './table-addresses.ts';
 
-export type AliasSettings = RewriteSettings &
+export type AliasSettings = TableSettings &
   Pick<
     Config,
     | 'virtual_alias_expansion_limit'
     | 'virtual_alias_recursion_limit'
     | 'virtual_alias_address_length_limit'
-    | 'propagate_unmatched_extensions'
-    | 'recipient_delimiter'
   >;
 
-type Pending = { readonly address: string; readonly depth: number };
-
-/** The final addresses, in order, without repetition; the reason of a failure is for the log. */
+/**
+ * The final addresses, in Postfix's order: the first result takes the place of its address, the others
+ * go to the end. Repetitions stay; the reason of a failure is for the log.
+ */
 export async function expandVirtual(
   address: string,
   maps: Maps,
@@ -35,72 +31,32 @@ export async function expandVirtual(
   context: AddressContext,
 ): Promise<Result<readonly string[], string>> {
   if (maps.isEmpty) return ok([address]);
-  const done: string[] = [];
-  const pending: Pending[] = [{ address, depth: 0 }];
-  let count = 1;
-  for (let item = pending.pop(); item; item = pending.pop()) {
-    const answer = maps.findAddress(item.address, context);
-    const found = answer instanceof Promise ? await answer : answer;
-    if (found.kind === 'absent') {
-      done.push(item.address);
-      continue;
-    }
-    if (found.kind !== 'found') return err(`${maps.parameter} lookup error: ${found.reason}`);
-    if (item.depth >= settings.virtual_alias_recursion_limit) {
-      return err(`unreasonable ${maps.parameter} map nesting for ${address}`);
-    }
-    const results = resultAddresses(found.value, item.address, found.extension ?? '', settings);
-    if (!results) return err(`bad ${maps.parameter} result for ${item.address}: ${found.value}`);
-    count += results.length - 1;
-    if (count > settings.virtual_alias_expansion_limit) {
+  const list = [address];
+  /** Addresses that have expanded into themselves. */
+  const final = new Set<string>();
+  for (let at = 0; at < list.length; at += 1) {
+    if (list.length > settings.virtual_alias_expansion_limit) {
       return err(`unreasonable ${maps.parameter} map expansion size for ${address}`);
     }
-    const tooLong = results.find(
-      (result) => result.length > settings.virtual_alias_address_length_limit,
-    );
-    if (tooLong) return err(`unreasonable ${maps.parameter} result length for ${address}`);
-    const self = item.address.toLowerCase();
-    const isFinal = results.some((result) => result.toLowerCase() === self);
-    for (const result of results.toReversed()) {
-      // What an address that names itself expands to is looked up, itself excepted.
-      if (isFinal && result.toLowerCase() === self) continue;
-      pending.push({ address: result, depth: item.depth + 1 });
+    for (let depth = 0; ; depth += 1) {
+      const current = list[at] ?? '';
+      const folded = current.toLowerCase();
+      if (final.has(folded)) break;
+      if (depth >= settings.virtual_alias_recursion_limit) {
+        return err(`unreasonable ${maps.parameter} map nesting for ${address}`);
+      }
+      const found = await tableAddresses(current, maps, 'virtual', settings, context);
+      if (!found.ok) return found;
+      const [first, ...more] = found.value;
+      if (first === undefined) break;
+      const tooLong = found.value.some(
+        (each) => Buffer.byteLength(each) > settings.virtual_alias_address_length_limit,
+      );
+      if (tooLong) return err(`unreasonable ${maps.parameter} result length for ${address}`);
+      if (found.value.some((each) => each.toLowerCase() === folded)) final.add(folded);
+      list[at] = first;
+      list.push(...more);
     }
-    if (isFinal) done.push(item.address);
   }
-  return ok(unique(done));
-}
-
-/** Addresses of a table result: parsed, completed, with the extension that did not match. */
-export function resultAddresses(
-  value: string,
-  address: string,
-  extension: string,
-  settings: AliasSettings,
-): readonly string[] | undefined {
-  const propagates = splitList(settings.propagate_unmatched_extensions).includes('virtual');
-  const suffix = propagates ? extension : '';
-  if (value.startsWith('@')) {
-    const { local } = splitAddress(address);
-    const { user } = splitExtension(local, settings.recipient_delimiter);
-    return [rewriteAddress(`${extension === '' ? local : user}${suffix}${value}`, settings)];
-  }
-  const parsed = parseAddressList(value);
-  if (!parsed || parsed.length === 0) return undefined;
-  return parsed.map((each) => {
-    const result = rewriteAddress(each, settings);
-    if (suffix === '') return result;
-    const at = result.lastIndexOf('@');
-    return at < 0 ? result + suffix : result.slice(0, at) + suffix + result.slice(at);
-  });
-}
-
-function unique(addresses: readonly string[]): string[] {
-  const seen = new Set<string>();
-  return addresses.filter((address) => {
-    const key = address.toLowerCase();
-    if (seen.has(key)) return false;
-    seen.add(key);
-    return true;
-  });
+  return ok(list);
 }

@@ -1,19 +1,16 @@
 /**
- * One SMTP or LMTP session as a client: nodemailer's SMTPConnection, made to measure for relaying.
+ * The second half of a session: mail transactions, MAIL FROM to the last reply, one after another.
  *
- * Takes over a connected socket. Unlike its base it sends command lines that the caller has
- * quoted and checked, keeps the reply to every recipient, knows the stage it fails in, has a time
- * limit for each stage, and reports a failure as a value: no method rejects, no event is emitted.
+ * Sends command lines that the caller has quoted and checked, and keeps the reply to every
+ * recipient. LMTP differs in one place: a reply for each recipient after the message.
  *
- * @see RFC 5321, RFC 2033 (LMTP), RFC 2920 (PIPELINING), RFC 3207 (STARTTLS), RFC 4954 (AUTH)
+ * @see RFC 5321 section 3.3, RFC 2033 (LMTP), RFC 2920 (PIPELINING)
  */
-import type { Socket } from 'node:net';
-import type { ConnectionOptions, PeerCertificate } from 'node:tls';
-import { TLSSocket } from 'node:tls';
+import { type Dsn, dsn } from '../mail/dsn.ts';
 import { writeBody } from './body.ts';
-import { OpenConnection, type SendStream } from './connection.ts';
-import type { Deadlines } from './deadline.ts';
-import { type ReplyReader, readReplies } from './reply-reader.ts';
+import type { SendStream } from './connection.ts';
+import { Handshake } from './handshake.ts';
+import { QUIT } from './session.ts';
 import {
   type Failure,
   isPositive,
@@ -22,97 +19,12 @@ import {
   type Transaction,
   type TransactionResult,
 } from './transaction.ts';
+import { ConversionFault } from './wire.ts';
 
-/** Milliseconds by stage; Infinity: no limit. */
-export type StageLimits = {
-  readonly helo: number;
-  readonly starttls: number;
-  readonly mail: number;
-  readonly rcpt: number;
-  readonly dataInit: number;
-  readonly dataTransfer: number;
-  readonly dataDone: number;
-};
-
-export type ClientSettings = {
-  readonly host: string;
-  readonly port: number;
-  readonly helo: string;
-  readonly lmtp: boolean;
-  readonly sendEhlo: boolean;
-  /** `none`: never; `may`: when offered; `must`: or fail; `wrapper`: from the first byte. */
-  readonly tls: 'none' | 'may' | 'must' | 'wrapper';
-  readonly tlsOptions: ConnectionOptions;
-  /** Hold the certificate against `tlsOptions.checkServerIdentity` even when its chain is unknown. */
-  readonly checkIdentity: boolean;
-  readonly discardKeywords: ReadonlySet<string>;
-  readonly limits: StageLimits;
-  readonly deadlines: Deadlines;
-};
-
-const QUIT = Buffer.from('QUIT\r\n');
-const NEVER = 2 ** 31 - 1;
-
-export class SmtpClient extends OpenConnection {
-  /** Commands sent before QUIT: reuse statistics. */
+export class SmtpClient extends Handshake {
+  /** Messages sent or tried: reuse statistics. */
   transactions = 0;
-  openedMs = 0;
-  deadlineMs = Number.POSITIVE_INFINITY;
-  failure: Failure | undefined;
-  readonly #settings: ClientSettings;
-  readonly #reader: ReplyReader;
-  #extensions: ReadonlyMap<string, string> = new Map();
-  #stage = 'receiving the initial server greeting';
-  #command = '';
-  #limitMs = Number.POSITIVE_INFINITY;
-  #onReady: ((failure: Failure | undefined) => void) | undefined;
   #work: Work | undefined;
-  #isQuitSent = false;
-
-  constructor(socket: Socket, settings: ClientSettings) {
-    super({
-      connection: socket,
-      host: settings.host,
-      port: settings.port,
-      name: settings.helo,
-      lmtp: settings.lmtp,
-      secure: settings.tls === 'wrapper',
-      ignoreTLS: settings.tls === 'none',
-      requireTLS: settings.tls === 'must',
-      opportunisticTLS: settings.tls === 'may',
-      tls: settings.tlsOptions,
-      connectionTimeout: NEVER,
-      greetingTimeout: NEVER,
-      socketCloseTimeout: 2_000,
-    });
-    this.#settings = settings;
-    this.#reader = readReplies(
-      (reply) => this.#dispatch(reply),
-      (reason) => this.#fail({ kind: 'protocol', stage: this.#stage, reason }),
-    );
-  }
-
-  /** Greeting, EHLO (or HELO, LHLO) and STARTTLS. Once. */
-  open(): Promise<Failure | undefined> {
-    this.openedMs = this.#settings.deadlines.nowMs();
-    this.#settings.deadlines.add(this);
-    this.#enter('receiving the initial server greeting', this.#settings.limits.helo, '');
-    return new Promise((resolve) => {
-      this.#onReady = resolve;
-      this.connect();
-    });
-  }
-
-  /** Log in by PLAIN or LOGIN. */
-  authenticate(user: string, pass: string, method: string): Promise<Failure | undefined> {
-    this.#enter(`sending AUTH ${method}`, this.#settings.limits.helo, `AUTH ${method}`);
-    return new Promise((resolve) => {
-      this.#onReady = resolve;
-      super.login({ user, pass, method }, (error) => {
-        this.#answerReady(error ? this.#refused(replyOf(error)) : undefined);
-      });
-    });
-  }
 
   /** One message. The session can be used again unless the result has a `failure`. */
   transact(transaction: Transaction): Promise<TransactionResult> {
@@ -125,214 +37,39 @@ export class SmtpClient extends OpenConnection {
         accepted: [],
         sent: 0,
         finals: 0,
+        isBodyDue: false,
+        isResetting: false,
         finish: resolve,
       };
-      if (this.failure || this._destroyed) return this.#finish(this.#lost());
+      if (this.failure || this._destroyed) return this.#finish(this.lost());
       super.send({}, transaction, (error) => {
         if (!error) return;
-        this.#fail(this.#lost());
+        this.fail(this.lost());
         this.#finish(this.failure);
       });
     });
   }
 
-  /** Say QUIT and close; nobody waits for the answer (smtp_skip_quit_response). */
-  override close(): void {
-    if (!this._closing && !this.failure && !this.#isQuitSent && !this.upgrading) {
-      this.#isQuitSent = true;
-      if (this._socket.writable) this._socket.write(QUIT);
-    }
-    this.#settings.deadlines.remove(this);
-    super.close();
-  }
-
   /** Free for another message. */
   get isIdle(): boolean {
-    return !this._destroyed && !this._closing && !this.#isQuitSent && this.#work === undefined;
-  }
-
-  offers(keyword: string): boolean {
-    return this.#extensions.has(keyword);
-  }
-
-  /** Value of SIZE=: 0 when there is no limit. */
-  get sizeLimit(): number {
-    return Number(this.#extensions.get('SIZE') ?? 0) || 0;
-  }
-
-  get mechanisms(): readonly string[] {
-    return this._supportedAuth;
-  }
-
-  /** From Deadlines. */
-  expire(): void {
-    this.#fail(
-      this.upgrading ? this.#tlsFault('timed out') : { kind: 'timeout', stage: this.#stage },
+    return (
+      !this._destroyed &&
+      !this._closing &&
+      !this._socket.destroyed &&
+      !this.isQuitSent &&
+      this.#work === undefined
     );
   }
 
-  // ---- what the base calls -------------------------------------------------------------------
-
-  override _setupConnectionHandlers(): void {
-    this._socket.on('error', this._onSocketError);
-  }
-
-  override _startPhase(): void {
-    // Limits are kept by Deadlines, for every stage.
-  }
-
-  override _onConnect(): void {
-    const socket = this._socket;
-    this.stage = 'connected';
-    if (!this.secure) {
-      socket.removeAllListeners('error');
-      socket.on('error', this._onSocketError);
-      socket.on('data', this._onSocketData);
-      socket.once('close', this._onSocketClose);
-      socket.once('end', this._onSocketEnd);
-    }
-    this._responseActions.push(this._actionGreeting);
-    this.#enter('receiving the initial server greeting', this.#settings.limits.helo, '');
-    socket.resume();
-  }
-
-  override _onData(chunk: Buffer): void {
-    if (this._destroyed) return;
-    this.#extend();
-    this.#reader.take(chunk);
-  }
-
-  override _onClose(): void {
-    if (this._destroyed) return;
-    this.#fail(this.upgrading ? this.#tlsFault('connection closed') : this.#lost());
-  }
-
-  override _onError(error: Error, _type: string, reply: unknown): void {
-    if (this._destroyed) return;
-    if (typeof reply === 'string' && reply !== '') {
-      this.#fail(this.#refused(reply));
-      return;
-    }
-    this.#fail(this.upgrading ? this.#tlsFault(error.message) : this.#lost(error.message));
-  }
-
-  override _sendCommand(command: string): void {
-    if (!this._destroyed) this._socket.write(`${command}\r\n`, 'utf8');
-  }
-
-  override _actionGreeting(reply: string): void {
-    if (!reply.startsWith('220')) {
-      this.#fail(this.#refused(reply));
-      return;
-    }
-    const { lmtp, sendEhlo } = this.#settings;
-    this.#hello(lmtp ? 'LHLO' : sendEhlo ? 'EHLO' : 'HELO');
-  }
-
-  override _actionLHLO(reply: string): void {
-    if (!reply.startsWith('2')) {
-      this.#fail(this.#refused(reply));
-      return;
-    }
-    this._actionEHLO(reply);
-  }
-
-  override _actionEHLO(reply: string): void {
-    const { tls } = this.#settings;
-    if (!reply.startsWith('2')) {
-      if (reply.startsWith('421') || tls === 'must') {
-        this.#fail(this.#refused(reply));
-        return;
-      }
-      this.#hello('HELO');
-      return;
-    }
-    this._parseEhloExtensions(reply);
-    if (this.secure || tls === 'none') {
-      this.#answerReady(undefined);
-      return;
-    }
-    if (this.#extensions.has('STARTTLS')) {
-      this.#enter('sending STARTTLS', this.#settings.limits.starttls, 'STARTTLS');
-      this._responseActions.push(this._actionSTARTTLS);
-      this._sendCommand('STARTTLS');
-      return;
-    }
-    if (tls !== 'must') {
-      this.#answerReady(undefined);
-      return;
-    }
-    this.#fail({ kind: 'tls', stage: 'STARTTLS', reason: 'TLS is required, but was not offered' });
-  }
-
-  override _actionHELO(reply: string): void {
-    if (!reply.startsWith('2')) {
-      this.#fail(this.#refused(reply));
-      return;
-    }
-    if (this.#settings.tls === 'must' && !this.secure) {
-      const reason = 'TLS is required, but was not offered';
-      this.#fail({ kind: 'tls', stage: 'STARTTLS', reason });
-      return;
-    }
-    this.#answerReady(undefined);
-  }
-
-  override _actionSTARTTLS(reply: string): void {
-    if (reply.startsWith('2')) {
-      this._upgradeConnection((error) => {
-        if (error) this.#fail(this.#tlsFault(error.message));
-        else this.#hello(this.#settings.lmtp ? 'LHLO' : 'EHLO');
-      });
-      return;
-    }
-    if (this.#settings.tls === 'must') {
-      const reason = `TLS is required, but host refused to start TLS: ${remoteReply(reply).text}`;
-      this.#fail({ kind: 'tls', stage: 'STARTTLS', reason });
-      return;
-    }
-    // RFC 3207 section 4: credentials stay out of a session that failed to encrypt.
-    this._supportedAuth = [];
-    this.allowsAuth = false;
-    this.#answerReady(undefined);
-  }
-
-  /** Nothing heard before the handshake counts after it (RFC 3207 section 6). */
-  override _upgradeConnection(callback: (error: Error | null) => void): void {
-    this.#reader.forget();
-    this.#extensions = new Map();
-    this._supportedExtensions = [];
-    this._supportedAuth = [];
-    this._responseActions = [];
-    super._upgradeConnection((error) => {
-      const fault = error ?? this.#identityFault();
-      callback(fault ?? null);
-    });
-  }
-
-  override _parseEhloExtensions(reply: string): void {
-    const extensions = new Map<string, string>();
-    const lines = reply.split('\n');
-    for (let i = 1; i < lines.length; i += 1) {
-      const words = (lines[i] ?? '').slice(4).trim();
-      const end = words.search(/[ =]/);
-      const keyword = (end < 0 ? words : words.slice(0, end)).toUpperCase();
-      if (this.#settings.discardKeywords.has(keyword)) continue;
-      extensions.set(keyword, end < 0 ? '' : words.slice(end + 1).trim());
-    }
-    this.#extensions = extensions;
-    this._supportedExtensions = [...extensions.keys()];
-    this.allowsAuth = extensions.has('AUTH');
-    this._supportedAuth = (extensions.get('AUTH') ?? '').toUpperCase().split(/[\s=]+/);
-  }
+  // ---- envelope --------------------------------------------------------------------------------
 
   override _setEnvelope(): void {
     const work = this.#work;
     if (!work) return;
     const { mail, rcpt } = work.transaction.commands;
     this._responseActions.push(this._actionMAIL);
-    this.#enter('sending MAIL FROM', this.#settings.limits.mail, 'MAIL FROM');
-    if (!this.#extensions.has('PIPELINING')) {
+    this.enter('sending MAIL FROM', this.settings.limits.mail, 'MAIL FROM');
+    if (!this.extensions.has('PIPELINING')) {
       this._sendCommand(mail);
       return;
     }
@@ -347,7 +84,7 @@ export class SmtpClient extends OpenConnection {
     if (!work) return;
     work.mail = remoteReply(reply);
     if (work.sent > 0) {
-      this.#enter('sending RCPT TO', this.#settings.limits.rcpt, 'RCPT TO');
+      this.enter('sending RCPT TO', this.settings.limits.rcpt, 'RCPT TO');
       return;
     }
     if (isPositive(work.mail)) this.#next(work);
@@ -360,9 +97,9 @@ export class SmtpClient extends OpenConnection {
     const answer = remoteReply(reply);
     if (isPositive(answer)) work.accepted.push(work.rcpt.length);
     work.rcpt.push(answer);
-    if (!this.#extensions.has('PIPELINING')) this.#next(work);
+    if (!this.extensions.has('PIPELINING')) this.#next(work);
     else if (work.rcpt.length === work.sent) {
-      this.#enter('sending DATA command', this.#settings.limits.dataInit, 'DATA');
+      this.enter('sending DATA command', this.settings.limits.dataInit, 'DATA');
     }
   }
 
@@ -394,15 +131,71 @@ export class SmtpClient extends OpenConnection {
     stream.write(work.transaction);
   }
 
+  /** Without PIPELINING: the next command once its predecessor is answered. */
+  #next(work: Work): void {
+    const { rcpt } = work.transaction.commands;
+    const command = rcpt[work.sent];
+    if (command !== undefined) {
+      work.sent += 1;
+      this.enter('sending RCPT TO', this.settings.limits.rcpt, 'RCPT TO');
+      this._responseActions.push(this._actionRCPT);
+      this._sendCommand(command);
+      return;
+    }
+    if (work.accepted.length === 0) {
+      this.#finish();
+      return;
+    }
+    this.enter('sending DATA command', this.settings.limits.dataInit, 'DATA');
+    this._responseActions.push(this._actionDATA);
+    this._sendCommand('DATA');
+  }
+
+  // ---- message ---------------------------------------------------------------------------------
+
   /** The base hands the message to a stream; ours writes it to the socket as it is. */
   override _createSendStream(): SendStream {
     const work = this.#work;
-    if (this.#settings.lmtp) {
+    if (this.settings.lmtp) {
       const perRecipient = (reply: string): void => this._actionLMTPStream('', false, reply);
       for (const _ of work?.accepted ?? []) this._responseActions.push(perRecipient);
     } else this._responseActions.push(this._actionSMTPStream);
     return { write: () => this.#writeMessage(), end: () => undefined, outByteCount: 0 };
   }
+
+  #writeMessage(): void {
+    const work = this.#work;
+    if (!work) return;
+    const { body, hasDotLines, quit } = work.transaction;
+    const { dataTransfer, dataDone } = this.settings.limits;
+    this.enter('sending message body', dataTransfer, 'end of DATA');
+    const isQuit = quit && this.extensions.has('PIPELINING');
+    if (isQuit) this.isQuitSent = true;
+    work.isBodyDue = true;
+    const atEnd = (): void => {
+      work.isBodyDue = false;
+      this.enter(
+        'sending end of data -- message may be sent more than once',
+        dataDone,
+        'end of DATA',
+      );
+    };
+    const pending = writeBody(this._socket, body, hasDotLines, isQuit ? QUIT : undefined, () =>
+      this.extend(),
+    );
+    if (!pending) {
+      atEnd();
+      return;
+    }
+    void pending.then((fault) => {
+      if (!fault) return atEnd();
+      // No final dot was sent: the server discards what it has when the connection goes.
+      work.bodyFault = bodyDsn(fault);
+      this.fail(this.lost());
+    });
+  }
+
+  // ---- final replies ---------------------------------------------------------------------------
 
   override _actionSMTPStream(reply: string): void {
     const work = this.#work;
@@ -421,96 +214,12 @@ export class SmtpClient extends OpenConnection {
     if (work.finals === work.accepted.length) this.#finish();
   }
 
-  // ---- inside --------------------------------------------------------------------------------
-
-  #dispatch(reply: string): void {
-    const action = this._responseActions.shift();
-    if (action) action.call(this, reply);
-    else if (!reply.startsWith('421') && !this.#isQuitSent) {
-      this.#fail({ kind: 'protocol', stage: this.#stage, reason: 'reply to no command' });
-      return;
-    }
-    if (reply.startsWith('421') && !this._destroyed) this.#fail(this.#refused(reply));
-  }
-
-  #hello(verb: 'EHLO' | 'LHLO' | 'HELO'): void {
-    this.#enter('performing the EHLO handshake', this.#settings.limits.helo, verb);
-    this._responseActions.push(
-      verb === 'EHLO' ? this._actionEHLO : verb === 'LHLO' ? this._actionLHLO : this._actionHELO,
-    );
-    this._sendCommand(`${verb} ${this.name}`);
-  }
-
-  /** Without PIPELINING: the next command once its predecessor is answered. */
-  #next(work: Work): void {
-    const { rcpt } = work.transaction.commands;
-    const command = rcpt[work.sent];
-    if (command !== undefined) {
-      work.sent += 1;
-      this.#enter('sending RCPT TO', this.#settings.limits.rcpt, 'RCPT TO');
-      this._responseActions.push(this._actionRCPT);
-      this._sendCommand(command);
-      return;
-    }
-    if (work.accepted.length === 0) {
-      this.#finish();
-      return;
-    }
-    this.#enter('sending DATA command', this.#settings.limits.dataInit, 'DATA');
-    this._responseActions.push(this._actionDATA);
-    this._sendCommand('DATA');
-  }
-
-  #writeMessage(): void {
-    const work = this.#work;
-    if (!work) return;
-    const { body, hasDotLines, quit } = work.transaction;
-    const { dataTransfer, dataDone } = this.#settings.limits;
-    this.#enter('sending message body', dataTransfer, 'end of DATA');
-    const isQuit = quit && this.#extensions.has('PIPELINING');
-    if (isQuit) this.#isQuitSent = true;
-    const atEnd = (): void =>
-      this.#enter(
-        'sending end of data -- message may be sent more than once',
-        dataDone,
-        'end of DATA',
-      );
-    const pending = writeBody(this._socket, body, hasDotLines, isQuit ? QUIT : undefined, () =>
-      this.#extend(),
-    );
-    if (!pending) {
-      atEnd();
-      return;
-    }
-    void pending.then((fault) => {
-      if (!fault) return atEnd();
-      // No final dot was sent: the server discards what it has when the connection goes.
-      work.bodyFault = fault.message;
-      this.#fail(this.#lost());
-    });
-  }
-
-  #enter(stage: string, limitMs: number, command: string): void {
-    this.#stage = stage;
-    this.#command = command;
-    this.#limitMs = limitMs;
-    this.#extend();
-  }
-
-  #extend(): void {
-    this.deadlineMs = this.#settings.deadlines.nowMs() + this.#limitMs;
-  }
-
-  #answerReady(failure: Failure | undefined): void {
-    const answer = this.#onReady;
-    this.#onReady = undefined;
-    if (failure) this.failure = failure;
-    answer?.(failure);
-  }
+  // ---- the end of a transaction ----------------------------------------------------------------
 
   #finish(failure?: Failure): void {
     const work = this.#work;
     if (!work) return;
+    if (!failure && this.#mustReset(work)) return this.#reset(work);
     this.#work = undefined;
     this._pendingSend = false;
     this.deadlineMs = Number.POSITIVE_INFINITY;
@@ -520,48 +229,32 @@ export class SmtpClient extends OpenConnection {
       done,
       ...(mail ? { mail } : {}),
       ...(data ? { data } : {}),
-      ...(failure ? { failure } : {}),
+      ...(failure && !work.isResetting ? { failure } : {}),
       ...(bodyFault === undefined ? {} : { bodyFault }),
     });
+    // A final reply in the midst of the message: what is still to come would be read as commands.
+    if (work.isBodyDue) this._socket.destroy();
   }
 
-  #fail(failure: Failure): void {
-    if (this.failure) return;
-    this.failure = failure;
-    if (failure.kind === 'refused' && this._socket.writable && !this.#isQuitSent) {
-      this._socket.write(QUIT);
-    }
-    this.#settings.deadlines.remove(this);
-    if (failure.kind === 'timeout' || failure.kind === 'protocol') this._socket.destroy();
-    super.close();
-    this.#answerReady(failure);
+  /** The server still has this transaction open, and the session is to be used again. */
+  #mustReset({ isResetting, transaction, mail, data }: Work): boolean {
+    const isOpen = isPositive(mail) && data?.code !== 354;
+    return isOpen && !isResetting && !transaction.quit && !this._destroyed && !this.isQuitSent;
+  }
+
+  #reset(work: Work): void {
+    work.isResetting = true;
+    this.enter('sending final RSET', this.settings.limits.reset, 'RSET');
+    this._responseActions.push((reply) => {
+      this.#finish();
+      if (!reply.startsWith('2')) this.close();
+    });
+    this._sendCommand('RSET');
+  }
+
+  protected override ended(failure: Failure): void {
+    super.ended(failure);
     this.#finish(failure);
-  }
-
-  #lost(reason?: string): Failure {
-    return { kind: 'lost', stage: this.#stage, ...(reason === undefined ? {} : { reason }) };
-  }
-
-  #refused(reply: string): Failure {
-    return {
-      kind: 'refused',
-      stage: this.#stage,
-      command: this.#command,
-      reply: remoteReply(reply),
-    };
-  }
-
-  #tlsFault(reason: string): Failure {
-    return { kind: 'tls', stage: 'STARTTLS', reason: `Cannot start TLS: ${reason}` };
-  }
-
-  /** Node skips the name check when the chain is not trusted: levels that need it ask here. */
-  #identityFault(): Error | undefined {
-    const { checkIdentity, tlsOptions, host } = this.#settings;
-    const socket = this._socket;
-    if (!checkIdentity || !(socket instanceof TLSSocket)) return undefined;
-    const certificate: PeerCertificate = socket.getPeerCertificate();
-    return tlsOptions.checkServerIdentity?.(host, certificate);
   }
 }
 
@@ -575,11 +268,15 @@ type Work = {
   finals: number;
   mail?: RemoteReply;
   data?: RemoteReply;
-  bodyFault?: string;
+  bodyFault?: Dsn;
+  /** The body is on its way. */
+  isBodyDue: boolean;
+  isResetting: boolean;
   readonly finish: (result: TransactionResult) => void;
 };
 
-function replyOf(error: Error): string {
-  const reply: unknown = Reflect.get(error, 'response');
-  return typeof reply === 'string' && reply !== '' ? reply : `454 ${error.message}`;
-}
+/** The source of the body gave up: it may say what to tell the sender. */
+const bodyDsn = (fault: Error): Dsn =>
+  fault instanceof ConversionFault
+    ? fault.dsn
+    : dsn('4.3.0', `cannot read the message: ${fault.message}`);

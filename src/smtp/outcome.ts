@@ -26,12 +26,12 @@ export function replyDsn(reply: RemoteReply, command: string, site: Site): Dsn {
   };
 }
 
-/** The same for a whole session that failed: always temporary. */
+/** The same for a whole session that failed. */
 export function failureDsn(failure: Failure, site: Site): Dsn {
   switch (failure.kind) {
     case 'refused': {
       const reply = failure.reply ?? { code: 421, text: 'no reply' };
-      const status = asTransient(statusOf(reply, true));
+      const status = statusOf(reply, failure.isSoft === true);
       const remote = { mta: site.host, reply: reply.text };
       const command = failure.command ?? '';
       const said =
@@ -40,13 +40,14 @@ export function failureDsn(failure: Failure, site: Site): Dsn {
           : `host ${site.where} said: ${reply.text} (in reply to ${command} command)`;
       return { status, reason: said, remote };
     }
-    // What OpenSSL or a strange server says may hold line breaks: dsn() takes them out.
+    case 'handshake':
+    case 'diagnosed':
+      return failure.dsn ?? dsn('4.7.5', 'Cannot start TLS: handshake failure');
+    // What a strange server says may hold line breaks: dsn() takes them out.
     case 'lost':
       return dsn('4.4.2', `lost connection with ${site.where} while ${failure.stage}`);
     case 'timeout':
       return dsn('4.4.2', `conversation with ${site.where} timed out while ${failure.stage}`);
-    case 'tls':
-      return dsn('4.7.4', `${failure.reason ?? 'TLS failed'} (host ${site.where})`);
     case 'protocol':
       return dsn(
         '4.5.0',
@@ -64,14 +65,9 @@ export function statusOf(reply: RemoteReply, softBounce: boolean): EnhancedStatu
   const codeClass = Math.floor(reply.code / 100);
   const kind = codeClass === 2 || codeClass === 5 ? codeClass : 4;
   const own: 2 | 4 | 5 = kind === 5 && softBounce ? 4 : kind;
-  // `552` taken as 452 brings a 5.x.y text: its class is turned, its detail kept.
+  // A refusal that counts as temporary brings a 5.x.y text: its class is turned, its detail kept.
   const saidClass = Number(said?.[1]);
   if (!said || (saidClass === 2) !== (own === 2)) return `${own}.0.0`;
   if (saidClass !== codeClass && reply.code !== 452) return `${own}.0.0`;
   return `${own}.${Number(said[2])}.${Number(said[3])}`;
-}
-
-function asTransient(status: EnhancedStatus): EnhancedStatus {
-  const [, subject = '0', detail = '0'] = status.split('.');
-  return `4.${Number(subject)}.${Number(detail)}`;
 }

@@ -1,39 +1,85 @@
 /** One message over one open session, and what that means for each recipient. */
-import { type Dsn, dsn, isTransient } from '../mail/dsn.ts';
-import type { RecipientOutcome } from '../mail/stages.ts';
+import { type Dsn, dsn, isTransient, softened } from '../mail/dsn.ts';
+import type { DeliveryRequest, RecipientOutcome } from '../mail/stages.ts';
+import { err } from '../util/result.ts';
 import type { Kept } from './cache.ts';
 import type { Attempt, DeliveryParts } from './deliver.ts';
-import { mailCommand, rcptCommand } from './envelope.ts';
+import { isBeyondAscii, mailCommand, type Offer, rcptCommand, takes8bit } from './envelope.ts';
 import { failureDsn, recipientReply, replyDsn, type Site } from './outcome.ts';
-import { isPositive, type RemoteReply, type TransactionResult } from './transaction.ts';
+import {
+  isPositive,
+  type RemoteReply,
+  type Transaction,
+  type TransactionResult,
+} from './transaction.ts';
+import { hasUtf8Header, type WireForm, wireBody } from './wire.ts';
 
 /**
- * Send to the recipients that are left, and take those with a final outcome away. A reused session
- * that is lost before it answered anything leaves no trace: a new one will be opened.
+ * Send to the recipients that are left, and take those with a final outcome away. False for a reused
+ * session that was lost before it answered anything: it leaves no trace, a new one will be opened.
  */
 export async function sendOver(
   kept: Kept,
   isReused: boolean,
   attempt: Attempt,
   parts: DeliveryParts,
-): Promise<void> {
+): Promise<boolean> {
   const { request } = attempt;
   const { client } = kept;
   const where = `${kept.host.host}[${kept.host.address}]`;
   const site: Site = { where, host: kept.host.host, softBounce: parts.settings.softBounce };
-  const offer = {
-    offers: (keyword: string) => client.offers(keyword),
+  const offer: Offer = {
+    offers: (keyword) => client.offers(keyword),
     sizeLimit: client.sizeLimit,
     where,
   };
-  const passesDsn = client.offers('DSN');
-  const settle = settler(attempt, kept.relay, site, passesDsn, parts.now() - attempt.startedMs);
+  const settle = settler(attempt, kept, site, parts);
+  const prepared = await prepare(attempt, offer, settle, parts);
+  if (!prepared) {
+    takeAway(attempt);
+    attempt.isComplete = true;
+    parts.cache.put(kept);
+    return true;
+  }
+  const quit = !(request.reuse && parts.settings.cacheOnDemand);
+  const sentMs = parts.now();
+  const result = await client.transact({ ...prepared.transaction, quit });
+  if (isReused && result.failure && result.mail === undefined) {
+    client.close();
+    return false;
+  }
+  if (result.failure) attempt.siteFailure = failureDsn(result.failure, site);
+  else attempt.isComplete = true;
+  judge(result, prepared.indexes, settle, site, parts.now() - sentMs);
+  takeAway(attempt);
+  if (quit || result.failure) client.close();
+  else parts.cache.put(kept);
+  return true;
+}
 
-  const mail = mailCommand(request, offer);
+type Prepared = {
+  /** Positions in the queue entry of those in `commands.rcpt`. */
+  readonly indexes: readonly number[];
+  readonly transaction: Omit<Transaction, 'quit'>;
+};
+
+/** Commands and body for this server. Recipients that it cannot have are settled. */
+async function prepare(
+  attempt: Attempt,
+  offer: Offer,
+  settle: Settle,
+  parts: DeliveryParts,
+): Promise<Prepared | undefined> {
+  const { request } = attempt;
+  const { settings, logger } = parts;
+  const needs = {
+    utf8: await needsUtf8(request, offer, parts),
+    isConverted: settings.converts8bit && request.content.has8bit && !takes8bit(offer),
+  };
+  const mail = mailCommand(request, offer, needs);
   if (!mail.ok) {
     for (const { index } of attempt.left) settle(index, mail.error);
-    takeAway(attempt);
-    return parts.cache.put(kept);
+    return undefined;
   }
   const indexes: number[] = [];
   const rcpt: string[] = [];
@@ -45,31 +91,39 @@ export async function sendOver(
       rcpt.push(command.value);
     }
   }
-  const body = rcpt.length > 0 ? await parts.openBody(request) : undefined;
-  if (!body?.ok) {
-    const fault = dsn('4.3.0', `cannot read the message: ${body?.error ?? ''}`);
-    if (body) for (const index of indexes) settle(index, fault);
-    takeAway(attempt);
-    return parts.cache.put(kept);
+  if (rcpt.length === 0) return undefined;
+  const form: WireForm = {
+    isConverted: needs.isConverted,
+    lineLimit: settings.lineLimit,
+    limits: settings.mimeLimits,
+    onBreak: () =>
+      logger.info(`${request.id}: breaking line > ${settings.lineLimit} bytes with <CR><LF>SPACE`),
+  };
+  const body = await parts.openBody(request);
+  const wire = body.ok
+    ? wireBody(body.value, request.content.hasDotLines, form)
+    : err(dsn('4.3.0', `cannot read the message: ${body.error}`));
+  if (!wire.ok) {
+    for (const index of indexes) settle(index, wire.error);
+    return undefined;
   }
-  const quit = !(request.reuse && parts.settings.cacheOnDemand);
-  const sentMs = parts.now();
-  const result = await client.transact({
-    commands: { mail: mail.value, rcpt },
-    body: body.value,
-    hasDotLines: request.content.hasDotLines,
-    quit,
-  });
-  if (isReused && result.failure && result.mail === undefined) {
-    client.close();
-    return;
-  }
-  if (result.mail) attempt.isReached = true;
-  const transmissionMs = parts.now() - sentMs;
-  judge(result, indexes, settle, site, transmissionMs);
-  takeAway(attempt);
-  if (quit || result.failure) client.close();
-  else parts.cache.put(kept);
+  return { indexes, transaction: { commands: { mail: mail.value, rcpt }, ...wire.value } };
+}
+
+/** An address beyond ASCII needs it; so does a header, in mail that was sent as SMTPUTF8. */
+async function needsUtf8(
+  request: DeliveryRequest,
+  offer: Offer,
+  parts: DeliveryParts,
+): Promise<boolean> {
+  const { sender, recipients, smtputf8, content } = request;
+  if (isBeyondAscii(sender) || recipients.some(({ address }) => isBeyondAscii(address)))
+    return true;
+  if (!smtputf8 || !content.has8bit) return false;
+  // Where it is offered the question is not worth opening the body.
+  if (offer.offers('SMTPUTF8')) return true;
+  const body = await parts.openBody(request);
+  return !body.ok || hasUtf8Header(body.value);
 }
 
 type Settle = (index: number, fate: Dsn, transmissionMs?: number) => void;
@@ -92,34 +146,37 @@ function judge(
     else if (mail && !isPositive(mail)) say(mail, 'MAIL FROM');
     else if (rcpt && !isPositive(rcpt)) say(recipientReply(rcpt), 'RCPT TO');
     else if (data && data.code >= 400) say(data, 'DATA');
-    else if (bodyFault !== undefined) {
-      settle(index, dsn('4.3.0', `cannot read the message: ${bodyFault}`));
-    } else {
-      settle(index, lost ?? dsn('4.5.0', `protocol error with ${site.where}: no final reply`));
+    else if (bodyFault) settle(index, bodyFault, transmissionMs);
+    else {
+      const fate = lost ?? dsn('4.5.0', `protocol error with ${site.where}: no final reply`);
+      settle(index, fate, transmissionMs);
     }
   }
 }
 
-function settler(
-  attempt: Attempt,
-  relay: string,
-  site: Site,
-  passesDsn: boolean,
-  setupMs: number,
-): Settle {
+function settler(attempt: Attempt, kept: Kept, site: Site, parts: DeliveryParts): Settle {
+  const { client, relay } = kept;
+  const setup = parts.now() - attempt.startedMs;
+  const passesDsn = client.offers('DSN');
   return (index, fate, transmissionMs = 0) => {
     const isSent = fate.status.startsWith('2');
     const isSoft = isTransient(fate) || (site.softBounce && !isSent);
+    // Another server may offer what this one does not.
+    const isFinal = !isSoft && fate.status !== '5.6.7';
     const outcome: RecipientOutcome = {
       index,
       kind: isSent ? 'sent' : isSoft ? 'deferred' : 'bounced',
-      dsn: fate,
+      dsn: isSoft ? softened(fate) : fate,
       relay,
-      timesMs: { setup: setupMs, transmission: transmissionMs },
+      timesMs: { setup, transmission: transmissionMs },
+      ...(client.transactions > 1 ? { connectionUse: client.transactions } : {}),
       ...(isSent && passesDsn ? { dsnPassedOn: true } : {}),
     };
-    if (outcome.kind === 'deferred') attempt.deferred.set(index, outcome);
-    else attempt.outcomes.push(outcome);
+    if (isFinal) attempt.outcomes.push(outcome);
+    else {
+      attempt.held.set(index, outcome);
+      attempt.notes.push(fate.reason);
+    }
   };
 }
 

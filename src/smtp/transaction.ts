@@ -1,6 +1,7 @@
 /**
  * One mail transaction as values: the commands to send, and what the server said to each.
  */
+import type { Dsn } from '../mail/dsn.ts';
 import type { Body } from '../queue/store.ts';
 
 /** A reply as read: `text` has its lines joined by a blank, code included. */
@@ -8,12 +9,16 @@ export type RemoteReply = { readonly code: number; readonly text: string };
 
 /** Where a session was when it failed, in the words of Postfix's log. */
 export type Failure = {
-  readonly kind: 'lost' | 'timeout' | 'protocol' | 'tls' | 'refused';
+  readonly kind: 'lost' | 'timeout' | 'protocol' | 'handshake' | 'diagnosed' | 'refused';
   /** `sending RCPT TO`, `receiving the initial server greeting`, ... */
   readonly stage: string;
-  /** For `refused`: the command in `(in reply to X command)`. */
+  /** For `refused`: the command in `(in reply to X command)`; '' for the greeting and EHLO. */
   readonly command?: string;
   readonly reply?: RemoteReply;
+  /** A refusal that another host, or another time, may make good. */
+  readonly isSoft?: boolean;
+  /** For `handshake` (of TLS) and `diagnosed`: the whole text. */
+  readonly dsn?: Dsn;
   /** System error or handshake fault. */
   readonly reason?: string;
 };
@@ -42,8 +47,8 @@ export type TransactionResult = {
   readonly done: readonly (RemoteReply | undefined)[];
   /** The session ended early. Recipients with a final reply above keep it. */
   readonly failure?: Failure;
-  /** The body could not be read; nothing was accepted by the server. */
-  readonly bodyFault?: string;
+  /** The body could not be read or converted; nothing was accepted by the server. */
+  readonly bodyFault?: Dsn;
 };
 
 export const isPositive = (reply: RemoteReply | undefined): boolean =>

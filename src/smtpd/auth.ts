@@ -12,23 +12,18 @@ import { printable } from '../log/maillog.ts';
 import { rateRefusal } from './admission.ts';
 import type { PosternConnection } from './connection.ts';
 
-export const MECHANISMS: ReadonlySet<string> = new Set(['PLAIN', 'LOGIN']);
 const NONE: ReadonlySet<string> = new Set();
 
 /** What this session is offered now: nothing before TLS where smtpd_tls_auth_only says so. */
 export function offeredMechanisms(c: PosternConnection): ReadonlySet<string> {
-  const { config, auth } = c.parts;
-  if (!config.smtpd_sasl_auth_enable || !auth || c.standing.isSaslException) return NONE;
-  const options = c.secure
-    ? config.smtpd_sasl_tls_security_options
-    : config.smtpd_sasl_security_options;
-  if (/\bnoplaintext\b/.test(options)) return NONE;
-  return MECHANISMS;
+  const { auth, mechanisms } = c.parts;
+  if (!auth || c.standing.isSaslException) return NONE;
+  return c.secure ? mechanisms.encrypted : mechanisms.clear;
 }
 
-/** For the EHLO list. */
-export const announcesAuth = (c: PosternConnection): boolean =>
-  offeredMechanisms(c).size > 0 && (c.secure || !c.parts.config.smtpd_tls_auth_only);
+/** For the EHLO list; empty: AUTH is not announced. */
+export const announcedMechanisms = (c: PosternConnection): string =>
+  c.secure || !c.parts.config.smtpd_tls_auth_only ? [...offeredMechanisms(c)].join(' ') : '';
 
 export async function runAuth(c: PosternConnection, rest: string): Promise<void> {
   const { config } = c.parts;

@@ -1,18 +1,19 @@
 /**
- * One SMTP session on the wire: greeting, command lines in, replies out, limits, log lines, end.
+ * One SMTP session on the wire, in the order in which it lives: greeting, command lines in, replies
+ * out, TLS, end.
  *
  * It is smtp-server's SMTPConnection with its parser, timers, greeting and handlers replaced; what
  * stays is the life of the socket (close, STARTTLS upgrade, implicit TLS). What the commands do is
- * in commands.ts, mail-commands.ts, data-commands.ts and auth.ts.
+ * in commands.ts, mail-commands.ts, data-commands.ts and auth.ts; who may come is in admission.ts,
+ * how long and how often in patience.ts, why it
+ * ends in goodbye.ts.
  *
  * Commands run strictly one after another. Replies are gathered and leave in one write when the
  * input at hand is used up. There is no timer per command: the server's one ticker calls `onTick`.
  *
  * @see smtpd(8), RFC 5321
  */
-import { isAscii, isUtf8 } from 'node:buffer';
 import { TLSSocket } from 'node:tls';
-import { SMTPConnection } from 'smtp-server/lib/smtp-connection.js';
 import { printable } from '../log/maillog.ts';
 import { type EnhancedStatus, formatReply, type Reply, reply } from '../mail/reply.ts';
 import type { Peer, Session } from '../mail/stages.ts';
@@ -27,17 +28,17 @@ import {
   type Standing,
   standingOf,
 } from './admission.ts';
-import { CommandCounts } from './command-counts.ts';
-import { COMMANDS, type Command } from './commands.ts';
+import { CommandLoop, type LineHandler } from './command-loop.ts';
+import { endBareNewline, endLongLine, endTimeout, endUnsynchronized } from './goodbye.ts';
+import { SMTPConnection } from './library.ts';
 import type { SmtpdParts } from './parts.ts';
+import { Patience } from './patience.ts';
+import { ReplyQueue } from './reply-queue.ts';
 import type { PosternServer } from './server.ts';
+import { clientText, contextText, replyText, tlsText } from './session-log.ts';
 import { PosternStream } from './stream.ts';
+import { tlsSummaryOf } from './tls-summary.ts';
 import type { Transaction } from './transaction.ts';
-
-type LineHandler = (line: string) => void | Promise<void>;
-
-const PIPELINED = reply(554, '5.5.0', 'Error: SMTP protocol synchronization');
-const GOODBYE = formatReply(reply(221, '2.7.0', 'Error: I can break rules, too. Goodbye.'));
 
 export class PosternConnection extends SMTPConnection {
   readonly host: PosternServer;
@@ -50,21 +51,18 @@ export class PosternConnection extends SMTPConnection {
   /** Set when the client itself is refused: every command gets this answer. */
   isDenied = false;
   standing: Standing = STRANGER;
+  /** The client sent on behind the command under way, and was let: reject_unauth_pipelining. */
   hasPipelined = false;
 
-  #out = '';
-  #isFlushPlanned = false;
   #isBusy = true;
   #isCounted = false;
   #isQuitting = false;
-  #lineHandler: LineHandler | undefined;
-  #lastCommand = 'CONNECT';
-  #errors = 0;
-  #errorsBefore = 0;
-  #junk = 0;
-  #sinceTick: number;
-  #bytesBefore = 0;
-  readonly #counts = new CommandCounts();
+  readonly #patience: Patience;
+  readonly #replies = new ReplyQueue(
+    (text) => this.#sendBytes(text),
+    () => this.#isBusy && this.#patience.hasErred,
+  );
+  readonly #commands: CommandLoop;
 
   constructor(
     server: PosternServer,
@@ -74,7 +72,8 @@ export class PosternConnection extends SMTPConnection {
     super(server, socket, { ...options, id: options?.id ?? 'session' });
     this.host = server;
     this.parts = server.parts;
-    this.#sinceTick = server.tick;
+    this.#patience = new Patience(server.parts.config, server.tick);
+    this.#commands = new CommandLoop(this, this.#patience);
     this.peer = {
       address: this.remoteAddress,
       port: this.remotePort,
@@ -91,9 +90,7 @@ export class PosternConnection extends SMTPConnection {
   }
 
   get client(): string {
-    const { name, address, port } = this.peer;
-    const shown = this.parts.config.smtpd_client_port_logging ? `:${port}` : '';
-    return `${name}[${address}]${shown}`;
+    return clientText(this.peer, this.parts.config.smtpd_client_port_logging);
   }
 
   /** The block of addresses that anvil counts as this client. */
@@ -107,6 +104,17 @@ export class PosternConnection extends SMTPConnection {
     this.session_ = { ...this.session_, ...change };
   }
 
+  facts(recipient?: string): MailFacts {
+    return {
+      session: this.session_,
+      isNameTemporary: this.isNameTemporary,
+      hasPipelined: this.hasPipelined,
+      recipientCount: this.transaction?.recipients.length ?? 0,
+      ...(this.transaction ? { sender: this.transaction.sender } : {}),
+      ...(recipient === undefined ? {} : { recipient }),
+    };
+  }
+
   // --- Beginning ---------------------------------------------------------------------------
 
   override _createParser(): PosternStream {
@@ -114,9 +122,10 @@ export class PosternConnection extends SMTPConnection {
     stream.lineLimit = this._server.options.maxCommandLength ?? 2048;
     stream.oncommand = (line, next) => this._onCommand(line, next);
     stream.onIdle = () => this.flush();
-    stream.onTooLong = () => this.#lineTooLong();
+    stream.onTooLong = () => endLongLine(this);
     stream.onBareNewline = () => this.#bareNewline();
     stream.onInputEnd = () => this.#inputEnded();
+    stream.onInput = () => this.#noteInput();
     stream.on('error', () => this._socket.destroy());
     return stream;
   }
@@ -156,11 +165,18 @@ export class PosternConnection extends SMTPConnection {
     this.write(this.host.greeting);
   }
 
+  /** A command line ended in LF alone. */
+  #bareNewline(): void {
+    const { config } = this.parts;
+    if (config.smtpd_forbid_bare_newline !== 'reject' || this.standing.maySendBareNewline) return;
+    endBareNewline(this, this.#commands.last);
+  }
+
   // --- Commands ----------------------------------------------------------------------------
 
   /** The next line is not a command but the answer to a challenge. */
   expectLine(handler: LineHandler, limit: number): void {
-    this.#lineHandler = handler;
+    this.#commands.expectLine(handler);
     if (this.stream) this.stream.lineLimit = limit;
   }
 
@@ -170,116 +186,39 @@ export class PosternConnection extends SMTPConnection {
       return;
     }
     if (!this._ready) {
-      this.#syncError('CONNECT', line);
+      this._ready = true;
+      endUnsynchronized(this, 'CONNECT', line);
       next();
       return;
     }
     this.#isBusy = true;
-    this.#errorsBefore = this.#errors;
-    const result = this.#dispatch(line);
+    this.#patience.beginCommand();
+    const result = this.#commands.take(line);
     if (!(result instanceof Promise)) {
       this.finish(next);
       return;
     }
-    this.#planFlush();
+    this.#replies.flushLater();
     void result.then(() => this.finish(next));
-  }
-
-  #dispatch(line: Buffer): void | Promise<void> {
-    const handler = this.#lineHandler;
-    if (handler) {
-      this.#lineHandler = undefined;
-      if (this.stream) this.stream.lineLimit = this.parts.config.line_length_limit;
-      return handler(line.toString('latin1'));
-    }
-    const { config } = this.parts;
-    if (this.#errors >= config.smtpd_hard_error_limit) {
-      this.parts.logger.info(`too many errors after ${this.#lastCommand} from ${this.client}`);
-      this.hangUp(421, '4.7.0', 'Error: too many errors');
-      return undefined;
-    }
-    if (!isAscii(line) && !isUtf8(line)) {
-      this.send_(reply(500, '5.5.2', 'Error: bad UTF-8 syntax'));
-      return undefined;
-    }
-    const text = line.toString('utf8').trimEnd();
-    const space = text.search(/[ \t]/);
-    const verb = (space < 0 ? text : text.slice(0, space)).toUpperCase();
-    const command = COMMANDS.get(verb);
-    if (!command) return this.#unknown(verb, text);
-    return this.#run(verb, command, space < 0 ? '' : text.slice(space + 1).trim(), line);
-  }
-
-  #run(verb: string, command: Command, rest: string, line: Buffer): void | Promise<void> {
-    this.#lastCommand = verb;
-    const { config } = this.parts;
-    const name = verb.toLowerCase();
-    this.#counts.tried(name);
-    const errors = this.#errors;
-    if (command.endsGroup || this.session_.protocol === 'SMTP') {
-      const isViolation = this.stream?.hasMoreInput === true;
-      if (isViolation && (config.smtpd_forbid_unauth_pipelining || verb === 'STARTTLS')) {
-        this.#syncError(verb, line);
-        return undefined;
-      }
-      if (isViolation) this.hasPipelined = true;
-    }
-    if (command.isJunk) {
-      this.#junk += 1;
-      if (this.#junk > config.smtpd_junk_command_limit) this.#errors += 1;
-    }
-    if (this.isDenied && verb !== 'QUIT') {
-      this.send_(reply(503, '5.7.0', `Error: access denied for ${this.client}`));
-      return undefined;
-    }
-    if (this.parts.tlsLevel === 'encrypt' && !this.secure && !command.isPreTls) {
-      this.send_(reply(530, '5.7.0', 'Must issue a STARTTLS command first'));
-      return undefined;
-    }
-    const count = (): void => {
-      if (this.#errors === errors) this.#counts.done(name);
-    };
-    const result = command.run(this, rest);
-    if (result instanceof Promise) return result.then(count);
-    count();
-    return undefined;
-  }
-
-  #unknown(verb: string, text: string): void {
-    this.#counts.tried('unknown');
-    if (text !== '' && (this.host.forbidden.has(verb) || !/^[A-Z]/.test(verb))) {
-      const { logger } = this.parts;
-      logger.warning(`non-SMTP command from ${this.client}: ${printable(text).slice(0, 100)}`);
-      this.write(GOODBYE);
-      this.end();
-      return;
-    }
-    this.#lastCommand = 'UNKNOWN';
-    const what = text === '' ? 'bad syntax' : 'command not recognized';
-    this.send_(reply(500, '5.5.2', `Error: ${what}`));
   }
 
   /** A command that was counted as done has failed after all. */
   noteFailure(name: string): void {
-    this.#counts.failed(name);
+    this.#commands.counts.failed(name);
   }
 
   /** A body is complete: what follows is the server's work, ended by `finish`. */
   beginFinish(): void {
     this.#isBusy = true;
-    this.#errorsBefore = this.#errors;
-    this.#planFlush();
+    this.#patience.beginCommand();
+    this.#replies.flushLater();
   }
 
   /** The command has been answered: delay after many errors, wait for a slow reader, go on. */
   finish(next: () => void): void {
-    const { config } = this.parts;
-    const isError = this.#errors > this.#errorsBefore;
-    if (isError && this.#errors > config.smtpd_soft_error_limit && !this._closing) {
-      setTimeout(() => this.#resume(next), config.smtpd_error_sleep_time * 1000);
-      return;
-    }
-    this.#resume(next);
+    const { delayMs } = this.#patience;
+    if (delayMs > 0 && !this._closing) setTimeout(() => this.#resume(next), delayMs);
+    else this.#resume(next);
   }
 
   #resume(next: () => void): void {
@@ -294,14 +233,21 @@ export class PosternConnection extends SMTPConnection {
 
   /** The message was accepted: the client has earned new patience. */
   clearErrors(): void {
-    this.#errors = 0;
-    this.#junk = 0;
+    this.#patience.forgive();
+  }
+
+  /** The one reset of a mail transaction. */
+  dropTransaction(): void {
+    const { transaction } = this;
+    this.transaction = undefined;
+    transaction?.bdat?.reception.abort();
+    transaction?.draft?.abort();
   }
 
   // --- Replies -----------------------------------------------------------------------------
 
   send_(answer: Reply): void {
-    if (answer.code >= 400) this.#errors += 1;
+    this.#patience.noteReply(answer.code);
     const footer = this.parts.config.smtpd_reject_footer;
     const lines: Reply['lines'] =
       footer !== '' && answer.code >= 400 ? [...answer.lines, footer] : answer.lines;
@@ -314,34 +260,18 @@ export class PosternConnection extends SMTPConnection {
     this.write(formatReply(answer));
   }
 
-  /** The server stops: a session that is waiting for its client ends now. */
-  dismiss(): void {
-    const isIdle = !this.#isBusy && !this.transaction && !this._upgrading && !this.#lineHandler;
-    if (!isIdle || this._closing || this._closed) return;
-    this.hangUp(421, '4.3.2', 'Service shutting down');
-  }
-
   /** Reply bytes made before. */
   write(text: string): void {
-    this.#out += text;
+    this.#replies.add(text);
   }
 
   flush(): void {
-    if (this.#out === '') return;
-    const out = this.#out;
-    this.#out = '';
-    if (this._upgrading || this._socket.destroyed || !this._socket.writable) return;
-    this._socket.write(out, 'utf8');
+    this.#replies.flush();
   }
 
-  #planFlush(): void {
-    if (this.#isFlushPlanned) return;
-    this.#isFlushPlanned = true;
-    setImmediate(() => {
-      this.#isFlushPlanned = false;
-      // A delayed reply stays until its command is done.
-      if (!this.#isBusy || this.#errors === this.#errorsBefore) this.flush();
-    });
+  #sendBytes(text: string): void {
+    if (this._upgrading || this._socket.destroyed || !this._socket.writable) return;
+    this._socket.write(text, 'utf8');
   }
 
   /** The library's own replies (shutting down) take this way. */
@@ -352,6 +282,19 @@ export class PosternConnection extends SMTPConnection {
     this.send_(reply(code, status, `${this.parts.config.myhostname} ${text}`));
     this.flush();
   }
+
+  logRejection(where: string, answer: Reply, extra: { readonly recipient?: string } = {}): void {
+    const id = this.transaction?.draft?.id ?? 'NOQUEUE';
+    this.parts.logger.info(
+      `${id}: reject: ${where} from ${this.client}: ${replyText(answer)}; ${this.context(extra.recipient)}`,
+    );
+  }
+
+  context(recipient?: string): string {
+    return contextText(this.session_, this.transaction, recipient);
+  }
+
+  // --- Replies that end the session ----------------------------------------------------------
 
   hangUp(code: 421 | 521 | 554, status: EnhancedStatus, text: string): void {
     this.send_(reply(code, status, `${this.parts.config.myhostname} ${text}`));
@@ -365,72 +308,12 @@ export class PosternConnection extends SMTPConnection {
     this.close();
   }
 
-  #syncError(after: string, data: Buffer): void {
-    const input = printable(data.toString('latin1')).slice(0, 100);
-    this.parts.logger.info(
-      `improper command pipelining after ${after} from ${this.client}: ${input}`,
-    );
-    this._ready = true;
-    this.send_(PIPELINED);
-    this.end();
-  }
-
-  #lineTooLong(): void {
-    this.parts.logger.warning(`command line too long from ${this.client}`);
-    this.hangUp(421, '4.7.0', 'Error: command line too long');
-  }
-
-  #bareNewline(): void {
-    const { config } = this.parts;
-    if (config.smtpd_forbid_bare_newline !== 'reject' || this.standing.maySendBareNewline) return;
-    this.refuseBareNewline(this.#lastCommand);
-  }
-
-  refuseBareNewline(after: string): void {
-    const { config, logger } = this.parts;
-    logger.info(`disconnect: bare <LF> received after ${after} from ${this.client}`);
-    const code = config.smtpd_forbid_bare_newline_reject_code;
-    const text = `${config.myhostname} Error: bare <LF> received`;
-    this.send_(reply(code, code >= 500 ? '5.5.2' : '4.5.2', text));
-    this.end();
-  }
-
-  logRejection(where: string, answer: Reply, extra: { readonly recipient?: string } = {}): void {
-    const id = this.transaction?.draft?.id ?? 'NOQUEUE';
-    const text = `${answer.code} ${answer.status ?? ''} ${answer.lines.join(' ')}`;
-    this.parts.logger.info(
-      `${id}: reject: ${where} from ${this.client}: ${printable(text)}; ${this.context(extra.recipient)}`,
-    );
-  }
-
-  /** `from=<> to=<> proto=ESMTP helo=<x>`, with what is known. */
-  context(recipient?: string): string {
-    const { helo, protocol, login } = this.session_;
-    const words: string[] = [];
-    if (this.transaction) words.push(`from=<${this.transaction.sender}>`);
-    if (recipient !== undefined) words.push(`to=<${recipient}>`);
-    words.push(`proto=${protocol}`);
-    if (helo !== '') words.push(`helo=<${helo}>`);
-    if (login) words.push(`sasl_username=<${login.username}>`);
-    return printable(words.join(' '));
-  }
-
-  facts(recipient?: string): MailFacts {
-    return {
-      session: this.session_,
-      isNameTemporary: this.isNameTemporary,
-      recipientCount: this.transaction?.recipients.length ?? 0,
-      ...(this.transaction ? { sender: this.transaction.sender } : {}),
-      ...(recipient === undefined ? {} : { recipient }),
-    };
-  }
-
-  /** The one reset of a mail transaction. */
-  dropTransaction(): void {
-    const { transaction } = this;
-    this.transaction = undefined;
-    transaction?.bdat?.reception.abort();
-    transaction?.draft?.abort();
+  /** The server stops: a session that is waiting for its client ends now. */
+  dismiss(): void {
+    const isIdle =
+      !this.#isBusy && !this.transaction && !this._upgrading && !this.#commands.awaitsAnswer;
+    if (!isIdle || this._closing || this._closed) return;
+    this.hangUp(421, '4.3.2', 'Service shutting down');
   }
 
   // --- TLS ---------------------------------------------------------------------------------
@@ -447,30 +330,16 @@ export class PosternConnection extends SMTPConnection {
     });
   }
 
+  /** The session begins anew: nothing said in the clear is kept. */
   #noteTls(socket: TLSSocket): void {
-    const cipher = socket.getCipher();
-    const protocol = socket.getProtocol() ?? 'TLS';
-    const bits = cipherBits(cipher.standardName ?? cipher.name);
-    const serverName = serverNameOf(socket);
+    const tls = tlsSummaryOf(socket);
     this.groups = [];
-    this.session_ = {
-      peer: this.peer,
-      helo: '',
-      protocol: 'SMTP',
-      tls: {
-        protocol,
-        cipher: cipher.name,
-        cipherBits: bits,
-        ...(serverName === undefined ? {} : { serverName }),
-      },
-    };
-    if (this.parts.config.smtpd_tls_loglevel < 1) return;
-    this.parts.logger.info(
-      `Anonymous TLS connection established from ${this.client}: ${protocol} with cipher ${cipher.name} (${bits}/${bits} bits)`,
-    );
+    this.session_ = { peer: this.peer, helo: '', protocol: 'SMTP', tls };
+    if (this.parts.config.smtpd_tls_loglevel >= 1)
+      this.parts.logger.info(tlsText(this.client, tls));
   }
 
-  // --- End ---------------------------------------------------------------------------------
+  // --- Time --------------------------------------------------------------------------------
 
   /** Timers of the library are off; the server's ticker does their work. */
   override _armTimeout(): void {
@@ -479,35 +348,29 @@ export class PosternConnection extends SMTPConnection {
 
   /** Once a second, from the server. `now` counts seconds. */
   onTick(now: number): void {
-    const { config } = this.parts;
-    const waited = now - this.#sinceTick;
     if (this._upgrading) {
-      if (waited > config.smtpd_starttls_timeout) this._socket.destroy();
+      if (this.#patience.isHandshakeOverdue(now)) this._socket.destroy();
       return;
     }
     if (this._closing || this._closed || this.#isBusy) return;
-    const earned = config.smtpd_per_request_deadline
-      ? (this._socket.bytesRead - this.#bytesBefore) / config.smtpd_min_data_rate
-      : 0;
-    if (waited <= config.smtpd_timeout + earned) return;
-    this.parts.logger.info(`timeout after ${this.#where()} from ${this.client}`);
-    this.hangUp(421, '4.4.2', 'Error: timeout exceeded');
+    if (!this.#patience.isOverdue(now, this._socket.bytesRead)) return;
+    endTimeout(this, this.#where());
   }
 
-  /** A part of a body came in: without a deadline for the whole, the clock starts again. */
-  noteProgress(): void {
-    if (!this.parts.config.smtpd_per_request_deadline) this.#startRequest();
+  #noteInput(): void {
+    this.#patience.noteInput(this.host.tick);
   }
 
   #startRequest(): void {
-    this.#sinceTick = this.host.tick;
-    this.#bytesBefore = this._socket.bytesRead;
+    this.#patience.startRequest(this.host.tick, this._socket.bytesRead);
   }
+
+  // --- End ---------------------------------------------------------------------------------
 
   #where(): string {
     const { stream } = this;
-    if (!stream?.isReceivingBody) return this.#lastCommand;
-    return `${this.#lastCommand} (${stream.receivedBytes} bytes)`;
+    if (!stream?.isReceivingBody) return this.#commands.last;
+    return `${this.#commands.last} (${stream.receivedBytes} bytes)`;
   }
 
   /** The client has closed its side and all it sent has been answered. */
@@ -535,14 +398,6 @@ export class PosternConnection extends SMTPConnection {
     this.dropTransaction();
     if (this.parts.config.smtpd_client_connection_count_limit > 0)
       void countEvent(this, 'disconnect');
-    this.parts.logger.info(`disconnect from ${this.client}${this.#counts.summary()}`);
+    this.parts.logger.info(`disconnect from ${this.client}${this.#commands.counts.summary()}`);
   }
-}
-
-const cipherBits = (name: string): number =>
-  /128/.test(name) ? 128 : /256|CHACHA20/i.test(name) ? 256 : 128;
-
-function serverNameOf(socket: TLSSocket): string | undefined {
-  const name: unknown = Reflect.get(socket, 'servername');
-  return typeof name === 'string' && name !== '' ? name.toLowerCase() : undefined;
 }

@@ -11,6 +11,7 @@ import { type Reply, reply } from '../mail/reply.ts';
 import type { BareNewline } from './body-scanner.ts';
 import { BodyScanner } from './body-scanner.ts';
 import type { PosternConnection } from './connection.ts';
+import { endBareNewline } from './goodbye.ts';
 import { Reception } from './receive.ts';
 import type { Body, BodyFacts } from './stream.ts';
 import type { Transaction } from './transaction.ts';
@@ -91,7 +92,7 @@ async function complete(
   c.beginFinish();
   if (facts.hasBareNewline && bareNewlineMode(c) === 'reject') {
     c.dropTransaction();
-    c.refuseBareNewline(command.toUpperCase());
+    endBareNewline(c, command.toUpperCase());
     c.finish(next);
     return;
   }

@@ -22,7 +22,7 @@ const KEYS_WAIT_MS = 5_000;
 await startService<Site>('smtpd', { prepare, serve });
 
 async function prepare(context: ServiceContext): Promise<Site> {
-  const site = openSite(context.config, context.logger);
+  const site = openSite(context.config, context.logger, context.loggerFor('cleanup'));
   return site.ok ? site.value : failService(context, site.error.join('; '));
 }
 
@@ -50,7 +50,11 @@ async function serve(context: ServiceContext, site: Site): Promise<void> {
     logger,
     cleanupLogger: context.loggerFor('cleanup'),
     store: store.value,
-    arrived: link.arrived,
+    arrived: (entry) => {
+      // qmgr writes about it at once, and log readers (pflogsumm) take the lines in order.
+      logger.flush();
+      link.arrived(entry);
+    },
     onBroken: (fault) => {
       logger.fatal(`queue: ${fault.reason}`);
       context.exit(75);
@@ -60,13 +64,17 @@ async function serve(context: ServiceContext, site: Site): Promise<void> {
     nowMs: Date.now,
   };
   const server = await startServer(context, parts);
-  await server.listenOn(service.listen ?? []);
   context.onDrain(async () => {
+    // At once too: a stop does not wait for the last session.
+    await site.decisions.flush();
     await server.drain();
-    link.close();
+    await site.decisions.flush();
+    await link.close();
     auth?.close();
     await store.value.close();
   });
+  const fault = await server.listenOn(service.listen ?? []);
+  if (fault !== undefined) return failService(context, fault);
 }
 
 /** With keys where they are configured; later ones replace them for new handshakes. */

@@ -3,6 +3,7 @@
  * the real thing.
  */
 import type { AuthClient } from '../auth/client.ts';
+import type { Mechanisms } from '../auth/mechanisms.ts';
 import type { Cleanup } from '../cleanup/cleanup.ts';
 import type { Config } from '../conf/params.ts';
 import type { AnvilEvent } from '../ipc/protocol.ts';
@@ -41,6 +42,7 @@ export type SmtpdParts = {
   readonly onBroken: (fault: StoreFault) => void;
   readonly names: ClientNames;
   readonly auth?: Pick<AuthClient, 'verify'>;
+  readonly mechanisms: Mechanisms;
   readonly policy?: PolicyGate;
   readonly anvil?: Anvil;
   readonly tlsLevel: ServerLevel;

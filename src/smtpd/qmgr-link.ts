@@ -14,7 +14,8 @@ import type { AnvilCounts } from '../net/limits.ts';
 export type QmgrLink = {
   readonly arrived: (entry: QueueEntry) => void;
   readonly count: (client: string, event: AnvilEvent) => Promise<AnvilCounts | undefined>;
-  readonly close: () => void;
+  /** Resolves when all notices have left this process, or after a limit. */
+  readonly close: () => Promise<void>;
 };
 
 export type QmgrLinkOptions = {
@@ -27,6 +28,7 @@ const ANSWER_MS = 2_000;
 /** Notices that qmgr has not taken yet; above this it is left to find the mail by itself. */
 const MAX_UNSENT_BYTES = 16 * 1024 * 1024;
 const RECONNECT_MS = 500;
+const CLOSE_MS = 2_000;
 
 export function openQmgrLink(options: QmgrLinkOptions): QmgrLink {
   const { service, pid } = options;
@@ -76,7 +78,17 @@ export function openQmgrLink(options: QmgrLinkOptions): QmgrLink {
         to.send({ kind: 'anvil', seq: mine, service, client, event });
       });
     },
-    close: () => channel?.end(),
+    close: () =>
+      new Promise((resolve) => {
+        if (!channel) return resolve();
+        const timer = setTimeout(resolve, CLOSE_MS);
+        const done = (): void => {
+          clearTimeout(timer);
+          resolve();
+        };
+        channel.socket.once('close', done);
+        channel.socket.end(done);
+      }),
   };
 }
 

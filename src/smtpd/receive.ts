@@ -60,6 +60,12 @@ export class Reception implements BodySink {
       sender: transaction.sender,
       isLocal,
       atMs: this.#atMs,
+      from: {
+        client: `${session.peer.name}[${session.peer.address}]`,
+        recipient: transaction.recipients.at(-1)?.address,
+        protocol: session.protocol,
+        helo: session.helo,
+      },
     });
   }
 
@@ -93,9 +99,12 @@ export class Reception implements BodySink {
   async #finish(facts: BodyFacts, mailFacts: MailFacts): Promise<Outcome> {
     if (this.#isTooBig) return { reply: TOO_BIG, isRejection: true };
     const { config, restrictions, logger, cleanupLogger } = this.#parts;
-    const cleaned = await this.#cleaning.finish(envelopeOf(this.#transaction));
+    const { effects: said } = this.#transaction;
+    const copies = said.flatMap((effect) => (effect.kind === 'bcc' ? [effect.address] : []));
+    const cleaned = await this.#cleaning.finish(envelopeOf(this.#transaction), copies);
     if (!cleaned.ok) {
-      logger.warning(`${this.draft.id}: ${printable(cleaned.error.reason)}`);
+      const { reason, isLogged } = cleaned.error;
+      if (!isLogged) cleanupLogger.warning(`${this.draft.id}: ${printable(reason)}`);
       return { reply: cleaned.error.reply, isRejection: true };
     }
     const { content, messageId } = cleaned.value;
@@ -135,6 +144,7 @@ export class Reception implements BodySink {
       logger.info(`${this.draft.id}: discard: ${printable(discard.text)}`);
       return { reply: queued, isRejection: false };
     }
+    if (cleaned.isDiscarded) return { reply: queued, isRejection: false };
     const entry = this.#entry(cleaned, effects);
     const stored = await this.draft.commit(entry);
     if (!stored.ok) return { reply: this.#faultReply(stored.error), isRejection: false };
@@ -151,7 +161,8 @@ export class Reception implements BodySink {
   #entry(cleaned: Cleaned, effects: readonly Effect[]): QueueEntry {
     const { peer, helo, login } = this.#session;
     const { options, verdict } = this.#transaction;
-    const filter = last(effects, 'filter');
+    const asked = last(effects, 'filter');
+    const filter = cleaned.filter ?? (asked?.kind === 'filter' ? asked.destination : undefined);
     return {
       id: this.draft.id,
       arrivedMs: this.#atMs,
@@ -159,7 +170,7 @@ export class Reception implements BodySink {
       envid: options.envid,
       ret: options.ret,
       smtputf8: options.smtputf8,
-      recipients: redirected(cleaned.recipients, effects),
+      recipients: redirected(cleaned, effects),
       content: cleaned.content,
       origin: {
         client: { name: peer.name, address: peer.address, port: peer.port },
@@ -169,10 +180,10 @@ export class Reception implements BodySink {
       },
       ...(verdict ? { verdict } : {}),
       dueMs: this.#atMs,
-      onHold: effects.some(({ kind }) => kind === 'hold'),
+      onHold: cleaned.isHeld || effects.some(({ kind }) => kind === 'hold'),
       attempts: 0,
       warned: false,
-      ...(filter?.kind === 'filter' ? { filter: filter.destination } : {}),
+      ...(filter === undefined ? {} : { filter }),
     };
   }
 
@@ -211,27 +222,13 @@ function prepended(effects: readonly Effect[]): string {
     .join('');
 }
 
+/** REDIRECT: all recipients become one; what the content's rules say comes after access tables. */
 function redirected(
-  recipients: readonly RecipientState[],
+  { recipients, redirect }: Cleaned,
   effects: readonly Effect[],
 ): readonly RecipientState[] {
-  const redirect = last(effects, 'redirect');
-  const plain = { orcpt: '', notify: [], state: 'pending' } as const;
-  const base =
-    redirect?.kind === 'redirect'
-      ? [{ ...plain, address: redirect.address, original: redirect.address }]
-      : recipients;
-  const copies = effects.flatMap((effect) =>
-    effect.kind === 'bcc'
-      ? [
-          {
-            ...plain,
-            address: effect.address,
-            original: effect.address,
-            notify: ['NEVER'] as const,
-          },
-        ]
-      : [],
-  );
-  return copies.length === 0 ? base : [...base, ...copies];
+  const asked = last(effects, 'redirect');
+  const address = redirect ?? (asked?.kind === 'redirect' ? asked.address : undefined);
+  if (address === undefined) return recipients;
+  return [{ address, original: address, orcpt: '', notify: [], state: 'pending' }];
 }

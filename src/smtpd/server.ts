@@ -5,13 +5,12 @@
  * are the same for all sessions, and the TLS keys in use.
  */
 import { createServer, type Server, type Socket } from 'node:net';
-import { SMTPServer } from 'smtp-server';
-import { type SMTPConnectionOptions, TLS_SOCKET_OPTIONS } from 'smtp-server/lib/smtp-connection.js';
 import { printable } from '../log/maillog.ts';
 import type { ServerTlsOptions } from '../tls/server.ts';
 import { splitList } from '../util/text.ts';
-import { announcesAuth } from './auth.ts';
+import { announcedMechanisms } from './auth.ts';
 import { PosternConnection } from './connection.ts';
+import { type SMTPConnectionOptions, SMTPServer, TLS_SOCKET_OPTIONS } from './library.ts';
 import type { SmtpdParts } from './parts.ts';
 
 const TICK_MS = 1000;
@@ -20,7 +19,11 @@ let lastSession = 0;
 
 // The library's list of options that reach its TLS sockets lacks ALPN: without it a browser that is
 // tricked into talking to us would get through (ALPACA).
-if (!TLS_SOCKET_OPTIONS.includes('ALPNCallback')) TLS_SOCKET_OPTIONS.push('ALPNCallback');
+// SNICallback, set to nothing, takes the place of the library's, which costs a pause of each
+// handshake to look up the one certificate that there is.
+for (const name of ['ALPNCallback', 'SNICallback']) {
+  if (!TLS_SOCKET_OPTIONS.includes(name)) TLS_SOCKET_OPTIONS.push(name);
+}
 
 export class PosternServer extends SMTPServer {
   readonly parts: SmtpdParts;
@@ -37,6 +40,7 @@ export class PosternServer extends SMTPServer {
     super({
       // With keys given nothing falls back to the package's public test certificate.
       ...(tls ?? {}),
+      SNICallback: undefined,
       secure: config.smtpd_tls_wrappermode,
       name: config.myhostname,
       logger: false,
@@ -92,20 +96,16 @@ export class PosternServer extends SMTPServer {
     // The session has logged its end.
   }
 
-  /** Listen on all addresses of the row; rejects when one cannot be had. */
+  /** Listen on all addresses of the row; the fault of the first one that cannot be had. */
   async listenOn(
     addresses: readonly { readonly host: string; readonly port: number }[],
-  ): Promise<void> {
+  ): Promise<string | undefined> {
     for (const [at, { host, port }] of addresses.entries()) {
       const server = at === 0 ? this.server : this.#sibling();
-      await new Promise<void>((resolve, reject) => {
-        server.once('error', reject);
-        server.listen({ host, port }, () => {
-          server.off('error', reject);
-          resolve();
-        });
-      });
+      const fault = await listen(server, host, port);
+      if (fault !== undefined) return fault;
     }
+    return undefined;
   }
 
   /** A further socket whose connections go the way of the first one's. */
@@ -119,15 +119,36 @@ export class PosternServer extends SMTPServer {
 
   /** A reply to EHLO, in Postfix's order of keywords. */
   ehloReply(connection: PosternConnection): string {
-    const { config, tlsLevel } = this.parts;
+    const offersTls = this.parts.tlsLevel !== 'none' && this.hasKeys && !connection.secure;
+    const mechanisms = announcedMechanisms(connection);
+    const { mayXclient } = connection.standing;
+    const key = `${offersTls} ${mechanisms} ${mayXclient}`;
+    const known = this.#ehloReplies.get(key);
+    if (known !== undefined) return known;
+    const made = this.#makeEhloReply({ offersTls, mechanisms, mayXclient });
+    this.#ehloReplies.set(key, made);
+    return made;
+  }
+  /** There are only so many different ones. */
+  readonly #ehloReplies = new Map<string, string>();
+
+  #makeEhloReply(offer: {
+    readonly offersTls: boolean;
+    readonly mechanisms: string;
+    readonly mayXclient: boolean;
+  }): string {
+    const { config } = this.parts;
     const limit = config.message_size_limit;
     const words = [
       'PIPELINING',
       limit > 0 ? `SIZE ${limit}` : 'SIZE',
       ...(config.disable_vrfy_command ? [] : ['VRFY']),
-      ...(tlsLevel !== 'none' && this.hasKeys && !connection.secure ? ['STARTTLS'] : []),
-      ...(announcesAuth(connection) ? ['AUTH PLAIN LOGIN'] : []),
-      ...(connection.standing.mayXclient
+      ...(offer.offersTls ? ['STARTTLS'] : []),
+      ...(offer.mechanisms !== '' ? [`AUTH ${offer.mechanisms}`] : []),
+      ...(offer.mechanisms !== '' && config.broken_sasl_auth_clients
+        ? [`AUTH=${offer.mechanisms}`]
+        : []),
+      ...(offer.mayXclient
         ? ['XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT LOGIN DESTADDR DESTPORT']
         : []),
       'ENHANCEDSTATUSCODES',
@@ -135,7 +156,7 @@ export class PosternServer extends SMTPServer {
       'DSN',
       ...(config.smtputf8_enable ? ['SMTPUTF8'] : []),
       'CHUNKING',
-    ].filter((word) => !this.discards.has(word.split(' ')[0] ?? ''));
+    ].filter((word) => !this.discards.has(word.split(/[ =]/)[0] ?? ''));
     const lines = [config.myhostname, ...words];
     return lines.map((line, at) => `250${at < lines.length - 1 ? '-' : ' '}${line}\r\n`).join('');
   }
@@ -171,6 +192,25 @@ export class PosternServer extends SMTPServer {
     this.#ticker.unref();
   }
 }
+
+/** IPv6 sockets take IPv6 clients only, so that `all` is two sockets that do not collide. */
+function listen(server: Server, host: string, port: number): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const failed = (error: NodeJS.ErrnoException): void =>
+      resolve(`bind ${host} port ${port}: ${BIND_FAULTS[error.code ?? ''] ?? error.message}`);
+    server.once('error', failed);
+    server.listen({ host, port, ipv6Only: host.includes(':') }, () => {
+      server.off('error', failed);
+      resolve(undefined);
+    });
+  });
+}
+
+const BIND_FAULTS: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'Address already in use: end the program that holds it, or change the row',
+  EADDRNOTAVAIL: 'Cannot assign requested address: this machine has no such address',
+  EACCES: 'Permission denied: ports below 1024 need root',
+};
 
 function peerOf(error: Error): string {
   const meta: unknown = Reflect.get(error, 'meta');

@@ -6,8 +6,8 @@
  * costs no turn of the event loop. It is strictly serial: the next command is read when the handler
  * of the last one has called back, the next body chunk when the sink has taken the one before.
  */
-import { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
 import { type BareNewline, BodyScanner } from './body-scanner.ts';
+import { SMTPStream } from './library.ts';
 
 /** Takes the stored form of a message as it comes in. */
 export type BodySink = {
@@ -40,6 +40,8 @@ export class PosternStream extends SMTPStream {
   onTooLong: () => void = () => undefined;
   /** The client has closed its side and everything before that is handled. */
   onInputEnd: () => void = () => undefined;
+  /** Bytes have come, of whatever kind. */
+  onInput: () => void = () => undefined;
   /** A command line ended in LF alone. */
   onBareNewline: () => void = () => undefined;
 
@@ -88,6 +90,7 @@ export class PosternStream extends SMTPStream {
       next();
       return;
     }
+    this.onInput();
     this.#chunkLength = chunk.length;
     this.#input = this.#rest.length > 0 ? Buffer.concat([this.#rest, chunk]) : chunk;
     this.#rest = EMPTY;

@@ -5,17 +5,25 @@
  * socket. Its faults end the start of the service.
  */
 import { readFileSync } from 'node:fs';
+import { type Mechanisms, openMechanisms } from '../auth/mechanisms.ts';
 import { type Cleanup, openCleanup } from '../cleanup/cleanup.ts';
+import { openCleanupTables } from '../cleanup/tables.ts';
 import type { Config } from '../conf/params.ts';
 import { type NameServer, parseNameServer, parseResolvConf } from '../dns/exchange.ts';
 import { openHostsFile } from '../dns/hosts.ts';
 import { type Resolver as Dns, openResolver as openDns } from '../dns/resolver.ts';
 import type { Logger } from '../log/maillog.ts';
 import { openMaps } from '../lookup/maps.ts';
-import { type ClientList, openClientList, parentMatches } from '../lookup/match-list.ts';
+import {
+  type ClientList,
+  openClientList,
+  openDomainList,
+  parentMatches,
+} from '../lookup/match-list.ts';
 import { type LookupContext, lookupContext } from '../lookup/open.ts';
 import type { Session } from '../mail/stages.ts';
 import { type ClientNames, clientNames } from '../net/client-name.ts';
+import type { DecisionRecord } from '../policy/decision-record.ts';
 import type { PolicyGate } from '../policy/gate.ts';
 import { openSitePolicy } from '../policy/open.ts';
 import type { DomainAnswer } from '../restrict/facts.ts';
@@ -28,7 +36,7 @@ import { err, ok, type Result } from '../util/result.ts';
 import { splitList } from '../util/text.ts';
 import type { SmtpdParts } from './parts.ts';
 
-/** All of `SmtpdParts` that main.cf decides. */
+/** All of `SmtpdParts` that main.cf decides, and what wants writing out at the end. */
 export type Site = Pick<
   SmtpdParts,
   | 'config'
@@ -39,7 +47,8 @@ export type Site = Pick<
   | 'clients'
   | 'rewritesHeaders'
   | 'policy'
->;
+  | 'mechanisms'
+> & { readonly decisions: Pick<DecisionRecord, 'flush'> };
 
 type ListName =
   | 'mynetworks'
@@ -48,18 +57,27 @@ type ListName =
   | 'smtpd_authorized_xclient_hosts'
   | 'smtpd_sasl_exceptions_networks';
 
-export function openSite(config: Config, logger: Logger): Result<Site, readonly string[]> {
+export function openSite(
+  config: Config,
+  logger: Logger,
+  cleanupLogger: Logger = logger,
+): Result<Site, readonly string[]> {
   const context = lookupContext(config, logger);
   const level = serverLevel(config);
   if (!level.ok) return err([level.error]);
+  const unsupported = unsupportedSetting(config);
+  if (unsupported !== undefined) return err([unsupported]);
+  const mechanisms = mechanismsOf(config, context);
+  if (!mechanisms.ok) return err([mechanisms.error]);
   const servers = nameServers(config);
   if (!servers.ok) return err([servers.error]);
   const dns = openDns({ servers: servers.value, hosts: openHostsFile() });
   const lists = openLists(config, context);
   if (!lists.ok) return lists;
-  const rules = openRules(config, context, dns, lists.value.mynetworks, logger);
+  const logs = { logger, cleanupLogger };
+  const rules = openRules(config, context, dns, lists.value.mynetworks, logs);
   if (!rules.ok) return rules;
-  const { cleanup, restrictions, policy } = rules.value;
+  const { cleanup, restrictions, policy, decisions } = rules.value;
   return ok({
     config,
     cleanup,
@@ -73,7 +91,30 @@ export function openSite(config: Config, logger: Logger): Result<Site, readonly 
       isSaslException: lists.value.smtpd_sasl_exceptions_networks.match,
     },
     rewritesHeaders: headerRewriting(config, lists.value.mynetworks),
+    decisions,
+    mechanisms: mechanisms.value,
     ...(policy ? { policy } : {}),
+  });
+}
+
+/** Settings that would let in whom they should keep out, if they were only ignored. */
+function unsupportedSetting(config: Config): string | undefined {
+  if (config.smtpd_tls_req_ccert) {
+    return 'smtpd_tls_req_ccert = yes: client certificates are not checked here; set it to no';
+  }
+  if (config.smtpd_sasl_auth_enable && config.smtpd_sasl_type !== 'postern') {
+    return `smtpd_sasl_type = ${config.smtpd_sasl_type}: only postern is there; set it, and name the users' tables in smtpd_sasl_backends`;
+  }
+  return undefined;
+}
+
+function mechanismsOf(config: Config, context: LookupContext): Result<Mechanisms, string> {
+  const parameter = 'smtpd_sasl_mechanism_filter';
+  const list = openDomainList(parameter, config[parameter], { matchParents: false }, context);
+  if (!list.ok) return err(list.error.map(({ reason }) => reason).join('; '));
+  return openMechanisms(config, (name) => {
+    const match = list.value.match(name);
+    return !(match instanceof Promise) && match.kind === 'yes';
   });
 }
 
@@ -110,6 +151,7 @@ type Rules = {
   readonly cleanup: Cleanup;
   readonly restrictions: Restrictions;
   readonly policy: PolicyGate | undefined;
+  readonly decisions: DecisionRecord;
 };
 
 function openRules(
@@ -117,7 +159,7 @@ function openRules(
   context: LookupContext,
   dns: Dns,
   myNetworks: ClientList,
-  logger: Logger,
+  { logger, cleanupLogger }: { readonly logger: Logger; readonly cleanupLogger: Logger },
 ): Result<Rules, readonly string[]> {
   const texts = (faults: readonly { readonly reason: string }[]) =>
     err(faults.map(({ reason }) => reason));
@@ -147,12 +189,22 @@ function openRules(
     },
   });
   if (!restrictions.ok) return err([restrictions.error]);
+  const { addressContext } = resolver.value;
+  const tables = openCleanupTables(config, context, addressContext);
+  if (!tables.ok) return texts(tables.error);
   const cleanup = openCleanup({
     config,
     virtualAliases: recipients.value.virtualAliases,
-    addressContext: resolver.value.addressContext,
+    addressContext,
+    tables: tables.value,
+    log: cleanupLogger,
   });
-  return ok({ cleanup, restrictions: restrictions.value, policy: site.value.gate });
+  return ok({
+    cleanup,
+    restrictions: restrictions.value,
+    policy: site.value.gate,
+    decisions: site.value.record,
+  });
 }
 
 /** Mail can go there: an MX, or an address. A null MX (RFC 7505) is a no of its own. */

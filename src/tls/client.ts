@@ -1,10 +1,11 @@
 /**
- * The TLS of the SMTP client: levels, options for node:tls, and which names a certificate must bear.
+ * The TLS of the SMTP client: levels, options for node:tls, and what a certificate proves.
  *
- * Below `verify` the certificate is not looked at: opportunistic TLS hides mail from listeners and
- * proves nothing. At `fingerprint` the authority does not count, so node:tls does not call
- * checkServerIdentity when it is unknown: the caller calls it after the handshake. `verify` and `secure` differ in the names they accept; `dane` and `dane-only`
- * belong to a later version and are refused by name.
+ * Every handshake is completed, whatever the certificate; `judge` then says how far it is to be
+ * trusted, which the log tells at every level, and whether that satisfies the level. Below `verify`
+ * anything does: opportunistic TLS hides mail from listeners and proves nothing. At `fingerprint`
+ * the authority does not count. `verify` and `secure` differ in the names they accept; `dane` and
+ * `dane-only` belong to a later version and are refused by name.
  *
  * @see postconf(5) smtp_tls_security_level, TLS_README "Security levels"
  */
@@ -14,8 +15,10 @@ import { isIP } from 'node:net';
 import {
   type ConnectionOptions,
   checkServerIdentity,
+  createSecureContext,
   getCACertificates,
   type PeerCertificate,
+  type TLSSocket,
 } from 'node:tls';
 import type { Config } from '../conf/params.ts';
 import { err, ok, type Result } from '../util/result.ts';
@@ -31,6 +34,20 @@ export type ClientTls = {
   readonly level: ClientLevel;
   /** Options for one connection, names included. */
   readonly optionsFor: (target: ClientTarget) => ConnectionOptions;
+  /** After the handshake. */
+  readonly judge: (
+    socket: Pick<TLSSocket, 'authorized' | 'authorizationError' | 'getPeerCertificate'>,
+    target: ClientTarget,
+  ) => Trust;
+};
+
+/** What a server certificate is worth. */
+export type Trust = {
+  /** The first word of "Trusted TLS connection established to". */
+  readonly status: 'Untrusted' | 'Trusted' | 'Verified';
+  readonly isEnough: boolean;
+  /** Why the chain is not trusted, as OpenSSL names it: `CERT_HAS_EXPIRED`. */
+  readonly chainFault?: string;
 };
 
 export function clientLevel(
@@ -77,25 +94,65 @@ export function openClientTls(config: Config, level: ClientLevel): Result<Client
   const excluded = isMandatory
     ? `${config.smtp_tls_exclude_ciphers} ${config.smtp_tls_mandatory_exclude_ciphers}`
     : config.smtp_tls_exclude_ciphers;
-  const isVerified = level === 'verify' || level === 'secure';
-  const common: ConnectionOptions = {
+  const identity = readIdentity(config);
+  if (!identity.ok) return identity;
+  const ciphers = cipherList(config, grade, excluded, minVersion);
+  const options: ConnectionOptions = {
     minVersion,
     maxVersion,
-    ciphers: cipherList(config, grade, excluded, minVersion),
+    ciphers,
     secureOptions: secureOptions | constants.SSL_OP_NO_RENEGOTIATION,
-    rejectUnauthorized: isVerified,
-    ...(isVerified ? { ca: authorities.value } : {}),
+    ca: authorities.value,
+    ...identity.value,
   };
-  const optionsFor = (target: ClientTarget): ConnectionOptions => {
-    const servername = serverNameFor(config, level, target);
-    return {
-      ...common,
-      ...(servername === '' ? {} : { servername }),
-      checkServerIdentity: (_name, certificate) =>
-        identityFault(config, level, target, certificate),
-    };
+  const context = contextOf(options, level);
+  if (!context.ok) return context;
+  return ok({
+    level,
+    optionsFor: (target) => {
+      const servername = serverNameFor(config, level, target);
+      return {
+        ...context.value,
+        rejectUnauthorized: false,
+        checkServerIdentity: () => undefined,
+        ...(servername === '' ? {} : { servername }),
+      };
+    },
+    judge: (socket, target) => judge(config, level, socket, target),
+  });
+}
+
+/** One context for all connections; without TLS there is none to make. */
+function contextOf(
+  options: ConnectionOptions,
+  level: ClientLevel,
+): Result<ConnectionOptions, string> {
+  if (level === 'none') return ok({});
+  try {
+    return ok({ ...options, secureContext: createSecureContext(options) });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return err(`TLS client: ${reason}; check the key, certificate, CA and cipher parameters`);
+  }
+}
+
+function judge(
+  config: Config,
+  level: ClientLevel,
+  socket: Parameters<ClientTls['judge']>[0],
+  target: ClientTarget,
+): Trust {
+  const fault = socket.authorized ? undefined : `${socket.authorizationError}`;
+  const isMatch = identityFault(config, level, target, socket.getPeerCertificate()) === undefined;
+  const isVerified =
+    level === 'fingerprint'
+      ? isMatch
+      : (level === 'verify' || level === 'secure') && isMatch && socket.authorized;
+  return {
+    status: isVerified ? 'Verified' : socket.authorized ? 'Trusted' : 'Untrusted',
+    isEnough: isVerified || level === 'may' || level === 'encrypt',
+    ...(fault === undefined ? {} : { chainFault: fault }),
   };
-  return ok({ level, optionsFor });
 }
 
 /** Whether the certificate bears a name that satisfies the level. Undefined when it does. */
@@ -167,6 +224,26 @@ function readAuthorities(config: Config): Result<string[], string> {
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     return err(`smtp_tls_CAfile: cannot read ${config.smtp_tls_CAfile}: ${reason}`);
+  }
+}
+
+/** The client's own key and certificate chain: smtp_tls_chain_files, or smtp_tls_cert_file. */
+function readIdentity(config: Config): Result<{ key?: string; cert?: string }, string> {
+  const files = words(config.smtp_tls_chain_files);
+  const [keyFiles, certFiles] =
+    files.length > 0
+      ? [files, files]
+      : config.smtp_tls_cert_file === ''
+        ? [[], []]
+        : [[config.smtp_tls_key_file], [config.smtp_tls_cert_file]];
+  if (certFiles.length === 0) return ok({});
+  try {
+    const read = (names: readonly string[]): string =>
+      names.map((name) => readFileSync(name, 'utf8')).join('\n');
+    return ok({ key: read(keyFiles), cert: read(certFiles) });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return err(`client certificate: ${reason}; check smtp_tls_cert_file and smtp_tls_key_file`);
   }
 }
 

@@ -17,7 +17,7 @@ export type ServerTlsOptions = SecureContextOptions & {
   readonly cert: string[];
   readonly key: string[];
   readonly sessionIdContext: string;
-  /** Whether the TLS layer asks for a client certificate; the session decides about it. */
+  /** No client certificates: with smtpd_tls_req_ccert the service does not start. */
   readonly requestCert: boolean;
   readonly rejectUnauthorized: boolean;
   readonly ALPNCallback: AlpnCallback;
@@ -63,7 +63,7 @@ export function serverTlsOptions(
     sessionIdContext: createHash('sha256').update(`smtpd ${service}`).digest('hex').slice(0, 32),
     sessionTimeout: config.smtpd_tls_session_cache_timeout,
     ticketKeys: serviceTicketKeys(ticketKeys, service),
-    requestCert: config.smtpd_tls_ask_ccert || config.smtpd_tls_req_ccert,
+    requestCert: false,
     rejectUnauthorized: false,
     ALPNCallback: refuseForeignProtocol,
   });

@@ -77,3 +77,16 @@ test('no process, no answer in time, a broken connection: unavailable; then it c
   assert.deepEqual(await auth.verify('yes', 's', ''), { kind: 'unavailable' });
   server.close();
 });
+
+test('a question that a closing connection left unanswered is put to the next process once', async () => {
+  const path = join(directory, 'c');
+  const { server, sockets } = await listen(path);
+  const auth = client(path);
+  assert.equal((await auth.verify('yes', 's3cret', '192.0.2.1')).kind, 'accepted');
+  const late = auth.verify('slow', 's3cret', '192.0.2.1');
+  for (const socket of sockets) socket.destroy();
+  assert.equal((await late).kind, 'accepted');
+  assert.equal(sockets.length, 2);
+  auth.close();
+  server.close();
+});

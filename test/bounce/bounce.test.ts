@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { type BounceInput, composeBounce } from '../../src/bounce/bounce.ts';
+import { type BounceInput, composeReports, type Report } from '../../src/bounce/bounce.ts';
+import { parseTemplates } from '../../src/bounce/template.ts';
 import { dsn } from '../../src/mail/dsn.ts';
 import type { QueueEntry } from '../../src/mail/stages.ts';
 import type { NewMessage } from '../../src/queue/store.ts';
@@ -40,8 +41,12 @@ function parse(message: NewMessage): Parsed {
 
 async function compose(
   entryChanges: Partial<QueueEntry> = {},
-  changes: Partial<BounceInput> & { values?: Record<string, string> } = {},
-): Promise<{ message: NewMessage | undefined; warnings: string[] }> {
+  changes: Partial<BounceInput> & { values?: Record<string, string>; templates?: string } = {},
+): Promise<{
+  message: NewMessage | undefined;
+  reports: readonly Report[];
+  warnings: string[];
+}> {
   const body = changes.body ?? BODY;
   const content = {
     wireBytes: body.length,
@@ -51,11 +56,13 @@ async function compose(
   };
   const entry = queueEntry('4cTest0000z1', { content, ...entryChanges });
   const warnings: string[] = [];
-  const message = await composeBounce(
+  const templates = parseTemplates('bounce.cf', changes.templates ?? '');
+  assert.ok(templates.ok);
+  const reports = await composeReports(
     {
       entry,
       kind: 'failed',
-      failures: entry.recipients.map((recipient) => ({ recipient, dsn: REFUSED })),
+      results: entry.recipients.map((recipient) => ({ recipient, dsn: REFUSED })),
       ...changes,
       body,
     },
@@ -64,9 +71,10 @@ async function compose(
       nowMs: 1_700_000_100_000,
       newId: () => '4cReport000z2',
       logger: { warning: (text) => warnings.push(text) },
+      templates: templates.value,
     },
   );
-  return { message, warnings };
+  return { message: reports[0], reports, warnings };
 }
 
 const header = ({ headers }: Parsed, name: string) => headers.find(([key]) => key === name)?.[1];
@@ -199,7 +207,17 @@ test('a bounce that fails is dropped with a warning, or goes to the postmaster',
   assert.equal(sent.message?.entry.sender, 'double-bounce@mail.example.org');
   assert.equal(sent.message?.entry.internal, 'double-bounce');
   assert.equal(sent.message?.entry.recipients[0]?.address, 'postmaster@mail.example.org');
-  assert.ok(sent.message && parse(sent.message).text.length > 0);
+  assert.ok(sent.message);
+  const parsed = parse(sent.message);
+  assert.equal(header(parsed, 'subject'), 'Postmaster Copy: Undelivered Mail');
+  assert.equal(header(parsed, 'auto-submitted'), 'auto-generated');
+  assert.doesNotMatch(parsed.text, /mail system at host/);
+  assert.match(parsed.text, /<user@example\.com>: host mx/);
+  assert.equal(parsed.types[2], 'message/rfc822');
+  assert.deepEqual(parsed.groups[0]?.[2], [
+    'x-postfix-sender',
+    'rfc822; MAILER-DAEMON@mail.example.org',
+  ]);
 });
 
 test('a double bounce that fails ends there', async () => {
@@ -222,7 +240,7 @@ test('no foreign text can add a line', async () => {
       recipients: [{ ...recipient([], `rfc822;${evil}`), address: `${evil}@example.com` }],
     },
     {
-      failures: [
+      results: [
         {
           recipient: { ...recipient([], `rfc822;${evil}`), address: `${evil}@example.com` },
           dsn: { ...REFUSED, reason: evil, remote: { mta: evil, reply: evil } },
@@ -257,9 +275,148 @@ test('a long diagnostic is folded', async () => {
   const { message } = await compose(
     {},
     {
-      failures: [{ recipient: recipient([]), dsn: dsn('5.0.0', 'word '.repeat(1000)) }],
+      results: [{ recipient: recipient([]), dsn: dsn('5.0.0', 'word '.repeat(1000)) }],
     },
   );
   assert.ok(message);
   assert.ok(parse(message).longestLine < 100);
 });
+
+test('the parts are described as Postfix describes them, a preamble in front', async () => {
+  const { message } = await compose();
+  const text = message?.body.toString('latin1') ?? '';
+  assert.match(text, /\r\n\r\nThis is a MIME-encapsulated message\.\r\n\r\n--/);
+  assert.deepEqual(
+    [...text.matchAll(/^Content-Description: (.*)\r$/gm)].map((match) => match[1]),
+    ['Notification', 'Delivery report', 'Undelivered Message'],
+  );
+  assert.match(text, /\r\n\r\nReturn-Path: <sender@example\.org>\r\nSubject: hello\r\n/);
+  assert.match(text, /^From: Mail Delivery System <MAILER-DAEMON@mail\.example\.org>\r$/m);
+});
+
+test('a success report says what each recipient was, and returns the header', async () => {
+  const text = { status: '2.0.0', reason: 'delivery via local: delivered to mailbox' } as const;
+  const { message } = await compose(
+    { envid: 'id7', ret: 'FULL' },
+    {
+      kind: 'delivered',
+      results: [
+        { recipient: recipient(['SUCCESS']), dsn: text, action: 'delivered' },
+        {
+          recipient: recipient(['SUCCESS', 'FAILURE']),
+          dsn: {
+            status: '2.1.5',
+            reason: '250 Ok',
+            remote: { mta: 'mx.example', reply: '250 Ok' },
+          },
+          action: 'relayed',
+        },
+        { recipient: recipient(['SUCCESS']), dsn: text, action: 'expanded' },
+        { recipient: recipient(['FAILURE']), dsn: text, action: 'delivered' },
+      ],
+    },
+  );
+  assert.ok(message);
+  const parsed = parse(message);
+  assert.deepEqual(parsed.defects, []);
+  assert.equal(header(parsed, 'subject'), 'Successful Mail Delivery Report');
+  assert.deepEqual(
+    parsed.groups.slice(1).map((group) => new Map(group).get('action')),
+    ['delivered', 'relayed', 'expanded'],
+  );
+  assert.deepEqual(parsed.groups[2]?.slice(-2), [
+    ['remote-mta', 'dns; mx.example'],
+    ['diagnostic-code', 'smtp; 250 Ok'],
+  ]);
+  assert.equal(new Map(parsed.groups[0]).get('original-envelope-id'), 'id7');
+  assert.equal(parsed.types[2], 'text/rfc822-headers');
+});
+
+const COPIES: readonly [
+  classes: string,
+  kind: BounceInput['kind'],
+  sender: string,
+  reports: readonly string[],
+][] = [
+  ['', 'failed', 'a@b.example', ['sender a@b.example']],
+  ['bounce', 'failed', 'a@b.example', ['sender a@b.example', 'postmaster one@x.example']],
+  ['bounce, delay', 'delivered', 'a@b.example', []],
+  ['Bounce,2bounce', 'failed', '', ['postmaster two@x.example']],
+  ['bounce', 'failed', '', []],
+  ['delay', 'delayed', 'a@b.example', ['sender a@b.example', 'postmaster three@x.example']],
+  ['bounce', 'delayed', 'a@b.example', ['sender a@b.example']],
+  ['bounce, 2bounce, delay', 'failed', 'double-bounce@mail.example.org', []],
+];
+for (const [classes, kind, sender, expected] of COPIES) {
+  test(`notify_classes = ${classes}: ${kind} for <${sender}>`, async () => {
+    const { reports } = await compose(
+      { sender },
+      {
+        kind,
+        values: {
+          notify_classes: classes,
+          bounce_notice_recipient: 'one@x.example',
+          '2bounce_notice_recipient': 'two@x.example',
+          delay_notice_recipient: 'three@x.example',
+        },
+      },
+    );
+    assert.deepEqual(
+      reports.map(({ to, entry }) => `${to} ${entry.recipients[0]?.address}`),
+      expected,
+    );
+  });
+}
+
+test('the postmaster gets a copy with the header only, also where the sender wants none', async () => {
+  const { reports } = await compose(
+    { recipients: [recipient(['NEVER'])] },
+    { values: { notify_classes: 'bounce' } },
+  );
+  assert.deepEqual(
+    reports.map(({ to }) => to),
+    ['postmaster'],
+  );
+  assert.ok(reports[0]);
+  assert.equal(parse(reports[0]).types[2], 'text/rfc822-headers');
+});
+
+const FILE = `# words of this site
+failure_template = <<EOF
+Charset: utf-8
+From: postmaster (Poststelle)
+Subject: Nicht zustellbar
+Postmaster-Subject: Kopie
+
+F\u00fcr $myhostname, nach $maximal_queue_lifetime_days Tagen, 5$$.
+EOF
+`;
+
+test('bounce_template_file gives the words, with parameters and units', async () => {
+  const { message } = await compose(
+    {},
+    { templates: FILE, values: { maximal_queue_lifetime: '49h' } },
+  );
+  assert.ok(message);
+  const parsed = parse(message);
+  assert.deepEqual(parsed.defects, []);
+  assert.equal(header(parsed, 'subject'), 'Nicht zustellbar');
+  assert.equal(header(parsed, 'from'), 'Poststelle <postmaster@mail.example.org>');
+  assert.match(parsed.text, /^F\u00fcr mail\.example\.org, nach 2 Tagen, 5\$\.\r?\n/);
+});
+
+const BAD_FILES: readonly [what: string, source: string, fault: RegExp][] = [
+  ['other text', 'hello\n', /^t\.cf, line 1: expected/],
+  ['an unknown name', '\nother_template = <<E\n\nx\nE\n', /^t\.cf, line 2: unknown template/],
+  ['no end', 'delay_template = <<E\n\nx\n', /line 1: no line "E"/],
+  ['no empty line', 'delay_template = <<E\nSubject: x\nE\n', /missing empty line/],
+  ['an unknown header', 'delay_template = <<E\nTo: x\n\nx\nE\n', /unknown header: To: x/],
+  ['8-bit text in us-ascii', 'delay_template = <<E\n\n\u00fc\nE\n', /8-bit characters/],
+];
+for (const [what, source, fault] of BAD_FILES) {
+  test(`a template file with ${what} is refused with its line`, () => {
+    const parsed = parseTemplates('t.cf', source);
+    assert.ok(!parsed.ok);
+    assert.match(parsed.error, fault);
+  });
+}

@@ -91,7 +91,7 @@ const CHANGED: readonly [what: string, message: string, stored: string][] = [
   [
     'makes a field of a mailbox line',
     'From me Mon\r\nA: 1\r\n\r\n',
-    'Mailbox-Line: From me Mon\r\nA: 1\r\n\r\n',
+    'X-Mailbox-Line: From me Mon\r\nA: 1\r\n\r\n',
   ],
   ['stores a message of nothing', '', '\r\n'],
 ];
@@ -107,12 +107,12 @@ test('cleanup puts the trace in front and adds what a local client left out', as
   assert.equal(
     text,
     'Received: y\r\nSubject: x\r\n' +
-      'Message-Id: <20261125111403.4ABC@mail.example.org>\r\n' +
+      'Message-Id: <4ABC@mail.example.org>\r\n' +
       `Date: ${mailDate(AT_MS)}\r\n` +
       'From: "a b"@example.org\r\n\r\nbody\r\n',
   );
   assert.ok(verdict.ok);
-  assert.equal(verdict.value.messageId, '<20261125111403.4ABC@mail.example.org>');
+  assert.equal(verdict.value.messageId, '<4ABC@mail.example.org>');
   assert.deepEqual(verdict.value.from, ['a b@example.org']);
 });
 
@@ -154,7 +154,7 @@ test('cleanup refuses a loop, but not for our own notices', async () => {
   const { verdict } = await clean([message], { main });
   assert.ok(!verdict.ok);
   assert.equal(verdict.error.reply.code, 554);
-  assert.equal(verdict.error.reply.status, '5.4.6');
+  assert.equal(verdict.error.reply.status, '5.4.0');
   assert.ok((await clean([message], { main, source: { isInternal: true } })).verdict.ok);
 });
 
@@ -162,7 +162,9 @@ test('a header longer than its limit is stored whole, without a blank line in it
   const main = { header_size_limit: '1024' };
   const message = `${'X-Long: yyyyyyyyyyyyyyyyyyyy\r\n'.repeat(100)}\r\nbody\r\n`;
   const pieces = message.match(/[\s\S]{1,100}/g) ?? [];
-  assert.equal((await clean(pieces, { main, source: { isLocal: true } })).text, message);
+  assert.equal((await clean(pieces, { main })).text, message);
+  const { text } = await clean(pieces, { main, source: { isLocal: true } });
+  assert.match(text, /yyy\r\nMessage-Id: .*\r\nDate: .*\r\nFrom: .*\r\n\r\nbody\r\n$/);
 });
 
 test('the cut into pieces does not matter', async () => {

@@ -13,8 +13,8 @@ beforeEach(async () => {
 afterEach(() => site.close());
 
 const MESSAGE = 'Subject: grüße\r\nX-Long: a\r\n b\r\n\r\nfirst\r\n\r\nlast\r\n';
-const show = (...words: string[]) => site.run((io) => postcat(words, io, site.loaded));
-const dump = (...words: string[]) => site.run((io) => queueDump(words, io, site.loaded));
+const show = (...words: string[]) => site.run((io) => postcat(words, io, site.config));
+const dump = (...words: string[]) => site.run((io) => queueDump(words, io, site.config));
 
 describe('postcat', () => {
   it('shows envelope, header and body as Postfix does', async () => {
@@ -63,7 +63,7 @@ describe('postern queue dump and restore', () => {
       for (const body of bodies) ids.push(await enqueue(site.store, body, { attempts: 2 }));
       const file = `${site.root}/dump`;
       assert.equal((await dump('dump', file)).err, 'postern: Dumped: 3 messages\n');
-      const restore = () => other.run((io) => queueDump(['restore', file], io, other.loaded));
+      const restore = () => other.run((io) => queueDump(['restore', file], io, other.config));
       assert.match((await restore()).err, /Restored: 3, already there: 0/);
       assert.match((await restore()).err, /Restored: 0, already there: 3/);
       for (const [i, id] of ids.entries()) {

@@ -3,15 +3,15 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { setTimeout } from 'node:timers/promises';
 import type { Io } from '../../src/cmd/main.ts';
 import type { QueueKeeper } from '../../src/queue/store.ts';
-import { ok } from '../../src/util/result.ts';
 import { testConfig } from '../support/config.ts';
 import { openQueue } from '../support/lmdb-queue.ts';
 
 export type CommandSite = {
   readonly store: QueueKeeper;
-  readonly loaded: { ok: true; value: ReturnType<typeof testConfig> };
+  readonly config: ReturnType<typeof testConfig>;
   /** `$queue_directory/postern` */
   readonly root: string;
   /** Run a command with this standard input. */
@@ -30,10 +30,13 @@ export async function commandSite(): Promise<CommandSite> {
   return {
     store,
     root,
-    loaded: ok(testConfig({ queue_directory: top })),
+    config: testConfig({ queue_directory: top }),
     run: async (command, stdin = '') => {
       let out = '';
       let err = '';
+      // The command opens the queue in this process, and blocks its thread until nobody writes; the
+      // store above gives its part of the gate back a few ms after its last write.
+      await setTimeout(20);
       const status = await command({
         stdin: Readable.from([stdin]),
         stdout: (text) => {

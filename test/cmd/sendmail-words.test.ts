@@ -21,12 +21,41 @@ const OPTIONS: readonly [argv: string, expected: Record<string, unknown>][] = [
   ['-B8BITMIME a@b.example', { body: '8BITMIME' }],
   ['-G -v -Am -n a@b.example', { recipients: ['a@b.example'] }],
   ['-f x@y.example -- -odd@b.example', { recipients: ['-odd@b.example'] }],
+  ['-qIABC', { mode: 'flush', flushId: 'ABC' }],
+  ['-qRexample.com', { mode: 'flush', flushSite: 'example.com' }],
+  ['-q15m', { mode: 'ignored' }],
+  ['-bh', { mode: 'ignored' }],
+  ['-o7 -o8 -odb a@b.example', { recipients: ['a@b.example'], dotEnds: true }],
+  ['-O foo=bar -h 5 -L label a@b.example', { recipients: ['a@b.example'] }],
+  ['-r x@y.example -n -v a@b.example', { sender: 'x@y.example' }],
+  ['-N never,success a@b.example', { notify: [], warnings: ['bad -N option value -- ignored'] }],
+  ['-N never a@b.example', { notify: ['NEVER'], warnings: [] }],
+  ['-R all a@b.example', { ret: '', warnings: ['bad -R option value -- ignored'] }],
+  ['-F A a@b.example', { fullName: 'A' }],
 ];
+
+const WRONG: readonly [argv: string, text: string][] = [
+  ['-Z', "invalid option -- 'Z'"],
+  ['-f', "option requires an argument -- 'f'"],
+  ['-bz', 'unsupported: -bz'],
+  ['-B foo x', '-B option needs 8BITMIME or 7BIT'],
+  ['-qR', 'specify: -qRsitename'],
+  ['-qIx y', 'flush queue_id requires no recipient'],
+  ['-bp x', 'display queue mode requires no recipient'],
+  ['-t -bs', '-t can be used only in delivery mode'],
+];
+for (const [argv, text] of WRONG) {
+  test(`parseOptions() refuses ${argv} in the words of Postfix`, () => {
+    const parsed = parseOptions(argv.split(' '));
+    assert.ok(!parsed.ok);
+    assert.equal(parsed.error.text, text);
+  });
+}
 
 for (const [argv, expected] of OPTIONS) {
   test(`parseOptions() reads ${argv}`, () => {
     const parsed = parseOptions(argv.split(' '));
-    assert.ok(parsed.ok, parsed.ok ? '' : parsed.error);
+    assert.ok(parsed.ok, parsed.ok ? '' : parsed.error.text);
     const { value } = parsed;
     for (const [name, want] of Object.entries(expected)) {
       assert.deepEqual(Reflect.get(value, name), want, name);

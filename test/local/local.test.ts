@@ -70,7 +70,13 @@ function site(aliases: string, values: Record<string, string> = {}, forward?: st
     ),
   });
   const context = lookupContext(config, SILENT);
-  const open = (name: 'alias_maps' | 'mailbox_command_maps') => {
+  const open = (
+    name:
+      | 'alias_maps'
+      | 'mailbox_command_maps'
+      | 'mailbox_transport_maps'
+      | 'fallback_transport_maps',
+  ) => {
     const maps = openMaps(name, config[name], context);
     assert.ok(maps.ok);
     return maps.value;
@@ -82,6 +88,8 @@ function site(aliases: string, values: Record<string, string> = {}, forward?: st
     config,
     aliases: open('alias_maps'),
     mailboxCommands: open('mailbox_command_maps'),
+    mailboxTransports: open('mailbox_transport_maps'),
+    fallbackTransports: open('fallback_transport_maps'),
     resolver: resolver.value,
     accounts: openAccounts(passwd),
     logger: { warning: (text) => warnings.push(text) },
@@ -294,4 +302,71 @@ test('nothing runs as root', { skip: !IS_ROOT }, async () => {
   const { home, deliver } = site('', { mailbox_command: '/usr/bin/id -u > HOME/id' });
   assert.match(verdict(await deliver('root')), /^sent/);
   assert.equal(readFileSync(`${home}/id`, 'utf8').trim(), '65534');
+});
+
+const PASSED: readonly [
+  what: string,
+  values: Record<string, string>,
+  user: string,
+  expected: string,
+][] = [
+  ['mailbox_transport', { mailbox_transport: 'lmtp:unix:/run/lmtp' }, 'joe', 'lmtp unix:/run/lmtp'],
+  [
+    'mailbox_transport of an address with an extension',
+    { mailbox_transport: 'lmtp:' },
+    'joe+x',
+    'lmtp mail.example.org',
+  ],
+  [
+    'mailbox_transport of a user without an account',
+    { mailbox_transport: 'lmtp:x' },
+    'nope',
+    'lmtp x',
+  ],
+  [
+    'mailbox_transport_maps before mailbox_transport',
+    { mailbox_transport: 'lmtp:x', mailbox_transport_maps: 'inline:{joe=cyrus:y}' },
+    'joe',
+    'cyrus y',
+  ],
+  ['fallback_transport of an account', { fallback_transport: 'lmtp:x' }, 'joe', ''],
+  ['fallback_transport', { fallback_transport: 'lmtp:x', luser_relay: 'a@b' }, 'nope', 'lmtp x'],
+  ['fallback_transport_maps', { fallback_transport_maps: 'inline:{nope=old:z}' }, 'nope', 'old z'],
+  ['a transport that is this one', { mailbox_transport: 'local' }, 'joe', 'deferred 4.3.5'],
+];
+for (const [what, values, user, expected] of PASSED) {
+  test(`${what}: ${expected || 'not passed'}`, async () => {
+    const { home, deliver } = site('', values);
+    const report = await deliver(user);
+    const passed = report.passed?.map(({ transport, nexthop }) => `${transport} ${nexthop}`);
+    if (expected.startsWith('deferred')) {
+      assert.ok(verdict(report).startsWith(expected), verdict(report));
+    } else assert.deepEqual(passed, expected === '' ? undefined : [expected]);
+    assert.equal(report.outcomes.length, passed ? 0 : 1);
+    assert.equal(mails(home).length, expected === '' ? 1 : 0);
+  });
+}
+
+test('mailbox_transport behind an alias: the user is submitted again, the own mailbox is passed', async () => {
+  const values = { mailbox_transport: 'lmtp:x' };
+  const other = await site('{ team = joe, far@example.com }', values).deliver('team');
+  assert.equal(other.passed, undefined);
+  assert.deepEqual(
+    other.forwards?.flatMap(({ recipients }) => recipients.map(({ address }) => address)),
+    ['joe@mail.example.org', 'far@example.com'],
+  );
+  const own = await site('{ joe = joe, far@example.com }', values).deliver('joe');
+  assert.deepEqual(own.passed, [{ index: 0, transport: 'lmtp', nexthop: 'x' }]);
+  assert.deepEqual(
+    own.forwards?.flatMap(({ recipients }) => recipients.map(({ address }) => address)),
+    ['far@example.com'],
+  );
+  assert.deepEqual(own.outcomes, []);
+});
+
+test('a target of an alias that is undeliverable bounces for itself, not for the alias', async () => {
+  const values = { transport_maps: 'inline:{{dead.example = error:5.1.2 gone}}' };
+  const report = await site('{ team = x@dead.example }', values).deliver('team');
+  assert.equal(report.outcomes[0]?.kind, 'sent');
+  assert.equal(report.forwards?.[0]?.recipients[0]?.address, 'x@dead.example');
 });

@@ -3,8 +3,9 @@ import type { Channel } from '../../src/ipc/channel.ts';
 import type { FromQmgr } from '../../src/ipc/protocol.ts';
 import type { Logger } from '../../src/log/maillog.ts';
 import type { DeliveryReport, DeliveryRequest, QueueEntry } from '../../src/mail/stages.ts';
+import type { QmgrParts } from '../../src/qmgr/active.ts';
 import type { Agent } from '../../src/qmgr/agents.ts';
-import { openQmgr, type Qmgr, type QmgrParts } from '../../src/qmgr/qmgr.ts';
+import { openQmgr, type Qmgr } from '../../src/qmgr/qmgr.ts';
 import { ok } from '../../src/util/result.ts';
 import { testConfig } from '../support/config.ts';
 import { type MemoryStore, memoryStore } from '../support/memory-store.ts';
@@ -48,8 +49,9 @@ export function openHarness(
       ok({ transport: 'smtp', nexthop: recipient.split('@')[1] ?? '', recipient }),
     compose: async ({ entry, kind }) => {
       composed.push(`${kind} ${entry.id}`);
-      return undefined;
+      return [];
     },
+    cleanRecipients: async (list) => ok(list.map((each) => ({ ...each, state: 'pending' }))),
     wantAgent: (transport) => void wanted.push(transport),
     logger: loggerFor('qmgr'),
     loggerFor,
@@ -62,10 +64,14 @@ export function openHarness(
   return { qmgr, store, lines, wanted, composed, clock };
 }
 
-/** Put a message into the store; its body is one line. */
-export async function put(store: MemoryStore, changes: Partial<QueueEntry>): Promise<QueueEntry> {
+/** Put a message into the store; its body is one line. `head`: header lines in front. */
+export async function put(
+  store: MemoryStore,
+  changes: Partial<QueueEntry>,
+  head = '',
+): Promise<QueueEntry> {
   const draft = store.begin();
-  draft.write(Buffer.from('Subject: x\r\n\r\nhello\r\n'));
+  draft.write(Buffer.from(`${head}Subject: x\r\n\r\nhello\r\n`));
   const entry = queueEntry(draft.id, {
     content: {
       wireBytes: draft.wireBytes,

@@ -86,3 +86,17 @@ test('no job is lost or started twice, whatever happens', () => {
     }),
   );
 });
+
+test('what is dead no more is forgotten, and of too many dead the oldest', () => {
+  const queue = scheduler<number>({ ...LIMITS, initialConcurrency: 1, deadMs: 1_000 });
+  const kill = (name: string, nowMs: number) => {
+    queue.add(name, 1, nowMs);
+    for (let next = queue.next(); next; next = queue.next()) queue.ended(name, true, nowMs);
+  };
+  kill('first', 0);
+  assert.deepEqual(queue.forget(500), []);
+  assert.deepEqual(queue.forget(1_000), ['first']);
+  for (let i = 0; i < 10_003; i += 1) kill(`d${i}`, 2_000);
+  assert.deepEqual(queue.forget(2_000), ['d0', 'd1', 'd2']);
+  assert.deepEqual(queue.forget(2_000), []);
+});

@@ -60,7 +60,7 @@ test('rewriteSender() makes the null sender of our mailer-daemon', () => {
 test('a canonical address with a domain stays as it is', () => {
   const settings = { ...SETTINGS, append_dot_mydomain: false };
   fc.assert(
-    fc.property(fc.string({ unit: fc.constantFrom(...'ab!%@.[]" ') }), (address) => {
+    fc.property(fc.string({ unit: fc.constantFrom(...'ab!%@. ') }), (address) => {
       const once = rewriteAddress(address, settings);
       if (!once.endsWith('.') && once.includes('@') && once !== '@') {
         assert.equal(rewriteAddress(once, settings), once);

@@ -4,10 +4,13 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SMTPServer } from 'smtp-server';
-import { SMTPConnection, TLS_SOCKET_OPTIONS } from 'smtp-server/lib/smtp-connection.js';
-import { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
 import { PosternConnection } from '../../src/smtpd/connection.ts';
+import {
+  SMTPConnection,
+  SMTPServer,
+  SMTPStream,
+  TLS_SOCKET_OPTIONS,
+} from '../../src/smtpd/library.ts';
 import { PosternServer } from '../../src/smtpd/server.ts';
 import { PosternStream } from '../../src/smtpd/stream.ts';
 import { play, startSmtpd } from './harness.ts';

@@ -1,6 +1,7 @@
 /** An SMTP server in this process, over a real socket, with everything behind it faked. */
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { openMechanisms } from '../../src/auth/mechanisms.ts';
 import { openCleanup } from '../../src/cleanup/cleanup.ts';
 import type { Config } from '../../src/conf/params.ts';
 import type { Logger } from '../../src/log/maillog.ts';
@@ -114,6 +115,8 @@ export async function startSmtpd(options: HarnessOptions = {}): Promise<Harness>
   });
   if (!restrictions.ok) throw new Error(restrictions.error);
   const no = () => NO;
+  const mechanisms = openMechanisms(config, () => true);
+  if (!mechanisms.ok) throw new Error(mechanisms.error);
   const parts: SmtpdParts = {
     config,
     service: 'smtp',
@@ -128,6 +131,7 @@ export async function startSmtpd(options: HarnessOptions = {}): Promise<Harness>
     restrictions: restrictions.value,
     arrived: (entry) => void arrived.push(entry),
     onBroken: () => undefined,
+    mechanisms: mechanisms.value,
     names: { lookup: () => UNKNOWN_NAME },
     tlsLevel: 'none',
     clients: { isUnlimited: no, maySendBareNewline: no, mayXclient: no, isSaslException: no },

@@ -41,6 +41,5 @@ export function randomTable(name: string, values: readonly string[], random: () 
   return { type: 'randmap', name, keys: 'pattern', lookup };
 }
 
-/** Postfix: a composed table has patterns for keys as soon as one of its tables has. */
-const keysOf = (tables: readonly Table[]): Table['keys'] =>
-  tables.some((table) => table.keys === 'pattern') ? 'pattern' : 'fixed';
+/** As in Postfix, the first table decides what keys are. */
+const keysOf = (tables: readonly Table[]): Table['keys'] => tables[0]?.keys ?? 'fixed';

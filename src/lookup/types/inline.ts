@@ -7,6 +7,8 @@
 import type { LogicalLine } from '../../util/logical-lines.ts';
 import { err, ok, type Result } from '../../util/result.ts';
 import { splitList } from '../../util/text.ts';
+import { fileValue } from './file-value.ts';
+import { storedKey, type TextFormat } from './text.ts';
 
 type Fault = { readonly reason: string };
 
@@ -17,33 +19,61 @@ export function braceElements(text: string): Result<string[], Fault> {
   return ok(splitList(inner));
 }
 
-/** Keys in lower case. The first of two equal keys wins; an empty table is a mistake. */
-export function inlineEntries(text: string): Result<Map<string, string>, Fault> {
+/** Keys in their stored form. The last of two equal keys wins; an empty table is a mistake. */
+export function inlineEntries(
+  text: string,
+  format: TextFormat = {},
+): Result<Map<string, string>, Fault> {
+  const refuse = (what: string): Result<never, Fault> =>
+    err({ reason: `${what}: "inline:${text}"; need "inline:{name=value...}"` });
   const elements = braceElements(text);
-  if (!elements.ok) return elements;
+  if (!elements.ok) return refuse('bad syntax');
   const entries = new Map<string, string>();
   for (const element of elements.value) {
-    const pair = stripBraces(element);
-    const equals = pair.indexOf('=');
-    const key = pair.slice(0, Math.max(0, equals)).trim().toLowerCase();
-    if (key === '') return err({ reason: `"${element}": need name=value` });
-    if (!entries.has(key)) entries.set(key, pair.slice(equals + 1).trim());
+    const pair = element.startsWith('{') ? stripBraces(element) : element;
+    if (pair === undefined) return refuse(`missing '}' in "${element}"`);
+    const equals = keyLength(pair);
+    const key = pair.slice(0, Math.max(0, equals)).trim();
+    if (equals < 0 || hasBlank(key)) return refuse("missing '=' after attribute name");
+    if (key === '') return refuse('missing attribute name');
+    const value = pair.slice(equals + 1).trim();
+    const stored = format.hasFileValues ? fileValue(value) : ok(value);
+    if (!stored.ok) return refuse(stored.error);
+    entries.set(storedKey(key, format), stored.value);
   }
-  if (entries.size === 0) return err({ reason: 'empty inline table' });
-  return ok(entries);
+  return entries.size === 0 ? refuse('empty table') : ok(entries);
+}
+
+/** White space outside quotes. */
+const hasBlank = (key: string): boolean => /\s/.test(key.replaceAll(/"(?:[^"\\]|\\.)*"|\\./g, ''));
+
+/** Where `=` stands outside quotes; -1 for nowhere. */
+function keyLength(pair: string): number {
+  let inQuote = false;
+  for (let at = 0; at < pair.length; at += 1) {
+    const char = pair[at];
+    if (char === '\\') at += 1;
+    else if (char === '"') inQuote = !inQuote;
+    else if (char === '=' && !inQuote) return at;
+  }
+  return -1;
 }
 
 /** Each element is one rule, numbered from 1. */
-export function inlineLines(text: string): Result<Generator<LogicalLine, void, void>, Fault> {
+export function inlineLines(type: string, text: string): Result<LogicalLine[], Fault> {
   const elements = braceElements(text);
   if (!elements.ok) return elements;
-  const rules = elements.value;
-  function* lines(): Generator<LogicalLine, void, void> {
-    for (const [at, element] of rules.entries()) {
-      yield { text: stripBraces(element), line: at + 1 };
+  const lines: LogicalLine[] = [];
+  for (const [at, element] of elements.value.entries()) {
+    const rule = element.startsWith('{') ? stripBraces(element) : undefined;
+    if (rule === undefined) {
+      return err({ reason: `${type} map: each rule must be in its own { }: "${element}"` });
     }
+    if (rule !== '') lines.push({ text: rule, line: at + 1 });
   }
-  return ok(lines());
+  return ok(lines);
 }
 
-const stripBraces = (text: string): string => /^\{\s*([\s\S]*?)\s*\}$/.exec(text)?.[1] ?? text;
+/** What stands between one outer pair of braces; undefined when the second is missing. */
+export const stripBraces = (text: string): string | undefined =>
+  /^\{\s*([\s\S]*?)\s*\}$/.exec(text)?.[1];

@@ -3,24 +3,27 @@
  * environment. All answer at once.
  */
 import { ABSENT, type Lookup, type Table } from '../table.ts';
+import { storedKey, type TextFormat } from './text.ts';
 
 export interface MemoryTable extends Table {
   lookup(key: string): Lookup;
 }
 
-/** Keys must be in lower case already: callers fold what they ask of a fixed table. */
+/** Keys of `entries` are in the stored form of the format; what is asked is brought into it. */
 export function memoryTable(
   type: string,
   name: string,
   entries: ReadonlyMap<string, string>,
+  format: TextFormat = {},
 ): MemoryTable {
-  return { type, name, keys: 'fixed', lookup: (key) => found(entries.get(key.toLowerCase())) };
+  const lookup = (key: string): Lookup => found(entries.get(storedKey(key, format)));
+  return { type, name, keys: 'fixed', lookup, entries: () => entries };
 }
 
 /** `static:value`: every key has the value. */
 export function staticTable(name: string, value: string): MemoryTable {
   const answer: Lookup = { kind: 'found', value };
-  return { type: 'static', name, keys: 'pattern', lookup: () => answer };
+  return { type: 'static', name, keys: 'fixed', lookup: () => answer };
 }
 
 /** `environ:`: environment variables, for tests. The environment is passed in. */
@@ -40,6 +43,13 @@ export function failTable(name: string): MemoryTable {
 /** Stands in for a table that could not be opened: every lookup says why. */
 export function surrogateTable(type: string, name: string, reason: string): MemoryTable {
   const answer: Lookup = { kind: 'misconfigured', reason };
+  return { type, name, keys: 'fixed', lookup: () => answer };
+}
+
+/** Stands in for a table of a type that Postfix has and this server has not: mail waits. */
+export function unsupportedTable(type: string, name: string): MemoryTable {
+  const reason = `${type}:${name} is unavailable. unsupported dictionary type: ${type}`;
+  const answer: Lookup = { kind: 'retry', reason };
   return { type, name, keys: 'fixed', lookup: () => answer };
 }
 

@@ -1,29 +1,36 @@
 /**
  * regexp: and pcre: tables: an ordered list of patterns, the first that matches decides.
  *
- * Lines: `/pattern/flags result`, `!/pattern/flags result`, `if [!]/pattern/flags`, `endif`. Flags
- * toggle; matching ignores case unless told otherwise. `$1`, `${1}`, `$(1)` in a result stand for
- * groups, `$$` for a dollar. A rule that does not parse is left out and reported.
+ * Flags toggle; matching ignores case unless told otherwise. `$1`, `${1}`, `$(1)` in a result stand
+ * for groups, `$0` for the whole match, `$$` for a dollar. A rule that does not parse is left out
+ * and reported. `if` blocks nest; one without `endif` reaches to the end.
  *
- * A match that runs away is handed to V8's linear engine; where that cannot help, the match runs
- * under a time limit and the lookup fails (retry) when it is exceeded. Long keys are not matched.
+ * A match that would take too long makes the lookup fail (retry): mail is put off, never let through
+ * unchecked. Without a budget from the caller each lookup has one of its own.
  *
  * @see regexp_table(5), pcre_table(5)
  */
-import v8 from 'node:v8';
-import vm from 'node:vm';
+import { isUtf8 } from 'node:buffer';
 import type { LogicalLine } from '../../util/logical-lines.ts';
-import { err, ok, type Result } from '../../util/result.ts';
-import { ABSENT, type Lookup, type Table } from '../table.ts';
-import { type Dialect, type Translated, translate } from './pattern-syntax.ts';
+import { ABSENT, type Lookup, type LookupOptions, type MatchBudget, type Table } from '../table.ts';
+import { matchBudget } from './match-budget.ts';
+import type { Match } from './pattern-match.ts';
+import { type Condition, type PatternType, parseLine, type Replacement } from './pattern-rule.ts';
 
-export type PatternFault = { readonly line: number; readonly reason: string };
+/** `isLeftOut` false: a warning only. */
+export type PatternFault = {
+  readonly line: number;
+  readonly reason: string;
+  readonly isLeftOut: boolean;
+};
 
-type Replacement = readonly (string | number)[];
+export interface PatternTable extends Table {
+  lookup(key: string, options?: LookupOptions): Lookup;
+}
 
 type Rule = {
-  readonly pattern: Translated;
-  readonly negated: boolean;
+  readonly line: number;
+  readonly conditions: readonly Condition[];
   /** Absent: an `if`, which ends just before rule number `next`. */
   readonly result?: Replacement;
   next: number;
@@ -31,173 +38,87 @@ type Rule = {
 
 /** Longest key that is matched; longer ones fail, they are no address and no sane header. */
 const MAX_SUBJECT = 102_400;
-const TIMEOUT_MS = 50;
-
-v8.setFlagsFromString('--enable-experimental-regexp-engine-on-excessive-backtracks');
 
 /** Build a table; the faults are for the caller to log. */
 export function patternTable(
-  type: 'regexp' | 'pcre',
+  type: PatternType,
   name: string,
   lines: Iterable<LogicalLine>,
-): { readonly table: Table; readonly faults: readonly PatternFault[] } {
+): { readonly table: PatternTable; readonly faults: readonly PatternFault[] } {
   const rules: Rule[] = [];
-  const open: { readonly rule: Rule; readonly line: number }[] = [];
+  const open: Rule[] = [];
   const faults: PatternFault[] = [];
   for (const { text, line } of lines) {
-    if (/^endif(?![a-z\d])/i.test(text)) {
-      const opener = open.pop();
-      if (opener) opener.rule.next = rules.length;
-      else faults.push({ line, reason: 'ignoring ENDIF without matching IF' });
-      continue;
-    }
-    const isIf = /^if(?![a-z\d])/i.test(text);
-    const parsed = parseRule(type, isIf ? text.slice(2).trimStart() : text, isIf);
+    const warn = (reason: string): void => void faults.push({ line, reason, isLeftOut: false });
+    const parsed = parseLine(type, toBytes(text.trimEnd()), open.length, warn);
     if (!parsed.ok) {
-      faults.push({ line, reason: parsed.error });
+      faults.push({ line, ...parsed.error });
       continue;
     }
-    const rule: Rule = {
-      ...parsed.value,
-      next: isIf ? Number.POSITIVE_INFINITY : rules.length + 1,
-    };
+    if (parsed.value.kind === 'endif') {
+      const opener = open.pop();
+      if (opener) opener.next = rules.length;
+      continue;
+    }
+    const { kind, ...rest } = parsed.value;
+    const next = kind === 'if' ? Number.POSITIVE_INFINITY : rules.length + 1;
+    const rule: Rule = { line, ...rest, next };
     rules.push(rule);
-    if (isIf) open.push({ rule, line });
+    if (kind === 'if') open.push(rule);
   }
-  for (const { line } of open) faults.push({ line, reason: 'IF has no matching ENDIF' });
-  const id = `${type}:${name}`;
-  const lookup = (key: string): Lookup => search(id, rules, key);
+  for (const { line } of open.reverse()) {
+    faults.push({ line, reason: 'IF has no matching ENDIF', isLeftOut: false });
+  }
+  const id = `${type} map ${name}`;
+  const lookup = (key: string, options: LookupOptions = {}): Lookup => search(id, rules, key, options);
   return { table: { type, name, keys: 'pattern', lookup }, faults };
 }
 
-function search(id: string, rules: readonly Rule[], key: string): Lookup {
-  if (key.length > MAX_SUBJECT) return { kind: 'retry', reason: `${id}: key is too long` };
+function search(id: string, rules: readonly Rule[], key: string, options: LookupOptions): Lookup {
+  const subject = options.isBytes ? key : toBytes(key);
+  if (subject.length > MAX_SUBJECT) return { kind: 'retry', reason: `${id}: key is too long` };
+  const budget = options.budget ?? matchBudget();
   for (let at = 0, rule = rules[at]; rule; rule = rules[at]) {
-    const match = execute(rule.pattern, key);
-    if (match === 'timeout') {
-      return { kind: 'retry', reason: `${id}: ${rule.pattern.regexp} takes too long` };
+    const found = judge(rule, subject, budget);
+    if (found === 'spent') {
+      const reason = `${id}, line ${rule.line}: matching takes too long`;
+      return { kind: 'retry', reason };
     }
-    const holds = (match !== null) !== rule.negated;
-    if (holds && rule.result) return { kind: 'found', value: fill(rule.result, match) };
-    at = holds ? at + 1 : rule.next;
+    if (found !== null && rule.result) {
+      return answer(id, fill(rule.result, found), options);
+    }
+    at = found !== null ? at + 1 : rule.next;
   }
   return ABSENT;
 }
 
-const sandbox: { regexp: RegExp; key: string; match: RegExpExecArray | null } = {
-  regexp: /^/,
-  key: '',
-  match: null,
-};
-let limited: (() => void) | undefined;
-
-function execute(
-  { regexp, mayRunAway }: Translated,
-  key: string,
-): RegExpExecArray | null | 'timeout' {
-  if (!mayRunAway) return regexp.exec(key);
-  if (!limited) {
-    const context = vm.createContext(sandbox);
-    const script = new vm.Script('match = regexp.exec(key)');
-    limited = () => void script.runInContext(context, { timeout: TIMEOUT_MS });
+/** The match of the first pattern when all conditions hold, null when one does not. */
+function judge({ conditions, result }: Rule, subject: string, budget: MatchBudget): Match {
+  const needsGroups = result?.some((part) => typeof part === 'number') ?? false;
+  let first: readonly string[] | undefined;
+  for (const { pattern, negated } of conditions) {
+    const match = pattern.match(subject, budget, needsGroups && first === undefined);
+    if (match === 'spent') return match;
+    if ((match !== null) === negated) return null;
+    first ??= match ?? [];
   }
-  sandbox.regexp = regexp;
-  sandbox.key = key;
-  sandbox.match = null;
-  try {
-    limited();
-  } catch (error) {
-    // The error was made in the other context: it is no instance of our Error.
-    if (typeof error === 'object' && error !== null && 'code' in error) return 'timeout';
-    throw error;
-  }
-  return sandbox.match;
+  return first ?? null;
 }
 
-function fill(replacement: Replacement, match: RegExpExecArray | null): string {
+function fill(result: Replacement, groups: readonly string[]): string {
   let text = '';
-  for (const part of replacement) text += typeof part === 'string' ? part : (match?.[part] ?? '');
+  for (const part of result) text += typeof part === 'number' ? (groups[part] ?? '') : part;
   return text;
 }
 
-type Parsed = Omit<Rule, 'next'>;
+/** UTF-8 as latin1 text: a character is a byte. */
+const toBytes = (text: string): string =>
+  /[^\0-\x7f]/.test(text) ? Buffer.from(text, 'utf8').toString('latin1') : text;
 
-function parseRule(type: 'regexp' | 'pcre', text: string, isIf: boolean): Result<Parsed, string> {
-  const bangs = /^[!\s]*/.exec(text)?.[0] ?? '';
-  const negated = bangs.replaceAll(/\s/g, '').length % 2 === 1;
-  const body = text.slice(bangs.length);
-  const delimiter = body[0] ?? '';
-  if (delimiter === '' || /[\w\s\\]/.test(delimiter)) {
-    return err('delimiter must not be alphanumeric');
-  }
-  const end = closing(body, delimiter);
-  if (end < 0) return err('no closing regexp delimiter');
-  const [, flags = '', rest = ''] = /^(\S*)\s*([\s\S]*?)\s*$/.exec(body.slice(end + 1)) ?? [];
-  const dialect = readFlags(type, flags);
-  if (!dialect.ok) return dialect;
-  const source = unescapeDelimiter(body.slice(1, end), delimiter);
-  const pattern = translate(dialect.value.anchored ? `^(?:${source})` : source, dialect.value);
-  if (!pattern.ok) return err(`error in pattern: ${pattern.error}`);
-  if (isIf) {
-    return rest === '' ? ok({ pattern: pattern.value, negated }) : err('extra text after IF');
-  }
-  if (rest === '') return err('no replacement text');
-  const result = parseReplacement(rest, negated ? 0 : pattern.value.groups, negated);
-  return result.ok ? ok({ pattern: pattern.value, negated, result: result.value }) : result;
-}
-
-function closing(text: string, delimiter: string): number {
-  for (let at = 1; at < text.length; at += 1) {
-    if (text[at] === '\\') at += 1;
-    else if (text[at] === delimiter) return at;
-  }
-  return -1;
-}
-
-const unescapeDelimiter = (text: string, delimiter: string): string =>
-  delimiter === '/' ? text.replaceAll('\\/', '/') : text;
-
-function readFlags(
-  type: 'regexp' | 'pcre',
-  flags: string,
-): Result<Dialect & { readonly anchored: boolean }, string> {
-  const on = { i: true, m: false, s: type === 'pcre', x: false, A: false };
-  for (const flag of flags) {
-    if (flag === 'i') on.i = !on.i;
-    else if (flag === 'm') on.m = !on.m;
-    else if (type === 'pcre' && flag === 's') on.s = !on.s;
-    else if (type === 'pcre' && flag === 'x') on.x = !on.x;
-    else if (type === 'pcre' && flag === 'A') on.A = !on.A;
-    else if (type === 'pcre' && (flag === 'E' || flag === 'X')) continue;
-    else return err(`unknown or unsupported regexp option "${flag}"`);
-  }
-  return ok({
-    type,
-    ignoreCase: on.i,
-    multiline: on.m,
-    dotAll: type === 'pcre' ? on.s : !on.m,
-    extended: on.x,
-    anchored: on.A,
-  });
-}
-
-function parseReplacement(
-  text: string,
-  groups: number,
-  negated: boolean,
-): Result<Replacement, string> {
-  const parts: (string | number)[] = [];
-  let at = 0;
-  for (const match of text.matchAll(/\$(?:\$|(\d+)|\{(\d+)\}|\((\d+)\))|\$/g)) {
-    parts.push(text.slice(at, match.index));
-    at = match.index + match[0].length;
-    const digits = match[1] ?? match[2] ?? match[3];
-    if (match[0] === '$$') parts.push('$');
-    else if (digits === undefined) return err('bad replacement text: "$" without number');
-    else if (negated) return err('$number found in negative match replacement text');
-    else if (Number(digits) > groups) return err(`out of range replacement index "${digits}"`);
-    else parts.push(Number(digits));
-  }
-  parts.push(text.slice(at));
-  return ok(parts.filter((part) => part !== ''));
+/** A result that cuts a character in two is an error, as in Postfix. */
+function answer(id: string, value: string, { isBytes }: LookupOptions): Lookup {
+  if (isBytes || !/[^\0-\x7f]/.test(value)) return { kind: 'found', value };
+  const bytes = Buffer.from(value, 'latin1');
+  if (isUtf8(bytes)) return { kind: 'found', value: bytes.toString('utf8') };
+  return { kind: 'misconfigured', reason: `${id}: non-UTF-8 value` };
 }

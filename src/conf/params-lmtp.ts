@@ -1,0 +1,75 @@
+/**
+ * main.cf parameters of the client when it speaks LMTP: those of SMTP under their own names, as a
+ * service with the command lmtp reads no smtp_ parameter. Defaults are Postfix's.
+ *
+ * @see lmtp(8)
+ */
+import { bool, text, time } from './descriptor.ts';
+import { SMTP_PARAMS } from './params-smtp.ts';
+import { TLS_PARAMS } from './params-tls.ts';
+
+export const LMTP_PARAMS = {
+  lmtp_host_lookup: SMTP_PARAMS.smtp_host_lookup,
+  lmtp_dns_support_level: SMTP_PARAMS.smtp_dns_support_level,
+  lmtp_tcp_port: text('24', 'Default port of an LMTP next hop without one.'),
+  lmtp_lhlo_name: text('$myhostname', 'The name in LHLO.'),
+  lmtp_bind_address: SMTP_PARAMS.smtp_bind_address,
+  lmtp_bind_address6: SMTP_PARAMS.smtp_bind_address6,
+  lmtp_mx_address_limit: SMTP_PARAMS.smtp_mx_address_limit,
+  lmtp_mx_session_limit: SMTP_PARAMS.smtp_mx_session_limit,
+  lmtp_address_preference: SMTP_PARAMS.smtp_address_preference,
+  lmtp_fallback_relay: text('', 'Destinations to try when no host can be reached.'),
+  lmtp_connect_timeout: time('0s', 'Limit for opening an LMTP connection; 0: none.'),
+  lmtp_lhlo_timeout: time('300s', 'Limit for the greeting and for LHLO.'),
+  lmtp_mail_timeout: SMTP_PARAMS.smtp_mail_timeout,
+  lmtp_rcpt_timeout: SMTP_PARAMS.smtp_rcpt_timeout,
+  lmtp_data_init_timeout: SMTP_PARAMS.smtp_data_init_timeout,
+  lmtp_data_xfer_timeout: SMTP_PARAMS.smtp_data_xfer_timeout,
+  lmtp_data_done_timeout: SMTP_PARAMS.smtp_data_done_timeout,
+  lmtp_quit_timeout: SMTP_PARAMS.smtp_quit_timeout,
+  lmtp_rset_timeout: SMTP_PARAMS.smtp_rset_timeout,
+  lmtp_skip_5xx_greeting: SMTP_PARAMS.smtp_skip_5xx_greeting,
+  lmtp_line_length_limit: SMTP_PARAMS.smtp_line_length_limit,
+  lmtp_skip_quit_response: bool('no', 'Do not wait for the reply to QUIT.'),
+  lmtp_discard_lhlo_keywords: text('', 'LHLO keywords of servers to ignore, any case.'),
+  lmtp_connection_cache_on_demand: SMTP_PARAMS.smtp_connection_cache_on_demand,
+  lmtp_connection_cache_time_limit: SMTP_PARAMS.smtp_connection_cache_time_limit,
+  lmtp_connection_reuse_time_limit: SMTP_PARAMS.smtp_connection_reuse_time_limit,
+  lmtp_connection_reuse_count_limit: SMTP_PARAMS.smtp_connection_reuse_count_limit,
+  lmtp_sasl_auth_enable: bool('no', 'Log in to the LMTP server.'),
+  lmtp_sasl_password_maps: text('', 'As smtp_sasl_password_maps, for LMTP.'),
+  lmtp_sasl_security_options: SMTP_PARAMS.smtp_sasl_security_options,
+  lmtp_sasl_tls_security_options: text(
+    '$lmtp_sasl_security_options',
+    'The same for sessions with TLS.',
+  ),
+  lmtp_sasl_mechanism_filter: SMTP_PARAMS.smtp_sasl_mechanism_filter,
+  lmtp_sasl_auth_soft_bounce: SMTP_PARAMS.smtp_sasl_auth_soft_bounce,
+  lmtp_tls_security_level: text(
+    '',
+    'none, may, encrypt, verify, secure or fingerprint; empty: by the obsolete parameters.',
+  ),
+  lmtp_use_tls: bool('no', 'Obsolete form of lmtp_tls_security_level = may.'),
+  lmtp_enforce_tls: bool('no', 'Obsolete form of lmtp_tls_security_level = encrypt.'),
+  lmtp_tls_wrappermode: TLS_PARAMS.smtp_tls_wrappermode,
+  lmtp_tls_CAfile: TLS_PARAMS.smtp_tls_CAfile,
+  lmtp_tls_cert_file: TLS_PARAMS.smtp_tls_cert_file,
+  lmtp_tls_key_file: text('$lmtp_tls_cert_file', 'PEM file with its private key.'),
+  lmtp_tls_chain_files: TLS_PARAMS.smtp_tls_chain_files,
+  lmtp_tls_protocols: TLS_PARAMS.smtp_tls_protocols,
+  lmtp_tls_mandatory_protocols: TLS_PARAMS.smtp_tls_mandatory_protocols,
+  lmtp_tls_ciphers: TLS_PARAMS.smtp_tls_ciphers,
+  lmtp_tls_mandatory_ciphers: TLS_PARAMS.smtp_tls_mandatory_ciphers,
+  lmtp_tls_exclude_ciphers: TLS_PARAMS.smtp_tls_exclude_ciphers,
+  lmtp_tls_mandatory_exclude_ciphers: TLS_PARAMS.smtp_tls_mandatory_exclude_ciphers,
+  lmtp_tls_verify_cert_match: TLS_PARAMS.smtp_tls_verify_cert_match,
+  lmtp_tls_secure_cert_match: text('nexthop', 'Names that satisfy level secure.'),
+  lmtp_tls_fingerprint_cert_match: TLS_PARAMS.smtp_tls_fingerprint_cert_match,
+  lmtp_tls_fingerprint_digest: TLS_PARAMS.smtp_tls_fingerprint_digest,
+  lmtp_tls_servername: TLS_PARAMS.smtp_tls_servername,
+  lmtp_generic_maps: SMTP_PARAMS.smtp_generic_maps,
+  lmtp_tls_policy_maps: TLS_PARAMS.smtp_tls_policy_maps,
+  lmtp_tls_loglevel: TLS_PARAMS.smtp_tls_loglevel,
+  lmtp_tls_note_starttls_offer: TLS_PARAMS.smtp_tls_note_starttls_offer,
+  lmtp_starttls_timeout: TLS_PARAMS.smtp_starttls_timeout,
+} as const;
