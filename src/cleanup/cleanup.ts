@@ -16,12 +16,13 @@ import { fieldText, scanHeader } from '../mail/header.ts';
 import type { Reply } from '../mail/reply.ts';
 import type { Content, Envelope, RecipientState } from '../mail/stages.ts';
 import type { Draft } from '../queue/store.ts';
+import { rewriteSender } from '../rewrite/rewrite.ts';
 import { err, ok, type Result } from '../util/result.ts';
 import { splitList } from '../util/text.ts';
 import { FieldCleaner, type HeaderFacts } from './fields.ts';
 import { Meter } from './meter.ts';
 import { cleanEnvelope, type RecipientParts } from './recipients.ts';
-import { fieldSettings, type MailClass, mustWalk } from './settings.ts';
+import { fieldSettings, mustWalk } from './settings.ts';
 import { ContentVerdict, type Provenance } from './verdict.ts';
 import { WalkedContent } from './walked.ts';
 
@@ -37,10 +38,8 @@ export type Source = {
    */
   readonly isLocal: boolean;
   readonly atMs: number;
-  /** Our own bounce or notice: no copies, no hop limit, no checks but internal_mail_filter_classes. */
+  /** Our own bounce or notice: no copies, no hop limit, no checks. */
   readonly isInternal?: boolean;
-  /** What internal_mail_filter_classes calls internal mail. */
-  readonly mailClass?: MailClass;
   /** Of the submitting user, for a missing From. */
   readonly fullName?: string;
   /** For the log; without it the message comes from `local`. */
@@ -104,7 +103,8 @@ class MessageCleaning implements Cleaning {
   constructor(parts: RecipientParts, drops: ReadonlySet<string>, source: Source) {
     this.#parts = parts;
     this.#source = source;
-    const from = { client: 'local', ...source.from, sender: source.sender };
+    const sender = rewriteSender(source.sender, parts.config);
+    const from = { client: 'local', ...source.from, sender };
     const settings = fieldSettings(parts, drops, source);
     const asks = settings.checks !== undefined;
     this.#verdict = new ContentVerdict(source.draft.id, from, parts.log, asks);
@@ -199,9 +199,9 @@ class MessageCleaning implements Cleaning {
     const text = trace + openingLines(bytes.toString('latin1', 0, examined));
     const { fields, end: headerEnd, isBlankMissing } = scanHeader(text);
     const cleaned = this.#cleanFields(text, fields, 0);
-    return after(cleaned, () => {
+    const ended = after(cleaned, () => (this.#verdict.refusal ? undefined : this.#fields.end()));
+    return after(ended, () => {
       if (this.#verdict.refusal) return undefined;
-      this.#fields.end();
       const bodyStart = isBlankMissing ? headerEnd : headerEnd + blankLength(text, headerEnd);
       const head = `${this.#fields.take()}\r\n${text.slice(bodyStart)}`;
       const first = this.#store(Buffer.from(head, 'latin1'));

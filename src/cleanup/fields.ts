@@ -34,7 +34,7 @@ export type FieldSettings = {
   /** Absent for clients whose headers are not touched. */
   readonly rewriting?: HeaderRewriting;
   /** Absent when nothing is to be added. */
-  readonly missing?: MissingFacts;
+  readonly missing?: Omit<MissingFacts, 'sender'> & { readonly sender: () => MaybePromise<string> };
   readonly drops: ReadonlySet<string>;
   readonly verdict: ContentVerdict;
   /** 0: none. */
@@ -94,7 +94,7 @@ export class FieldCleaner {
     const headerClass = FIELD_KINDS.get(name)?.isMime ? 'mime' : place;
     const maps = checks?.[headerClass];
     if (!maps || maps.isEmpty || !verdict.asks) return this.#checked(text, name, headerClass);
-    return after(maps.find(readBytes(text)), (found) => {
+    return after(verdict.ask(maps, text), (found) => {
       if (found.kind === 'absent') return this.#checked(text, name, headerClass);
       if (found.kind !== 'found') {
         verdict.fail(`${PARAMETERS[headerClass]} map lookup problem: ${found.reason}`);
@@ -113,13 +113,15 @@ export class FieldCleaner {
   }
 
   /** The header of the message is over: add what is missing. */
-  end(): void {
+  end(): MaybePromise<void> {
     const { missing } = this.#settings;
-    if (!missing) return;
-    const added = missingFields(this.#seen, missing);
-    for (const field of added.fields) this.#store(field);
-    if (added.messageId !== undefined) this.#messageId = added.messageId;
-    if (added.addsFrom) this.#from.push(missing.sender);
+    if (!missing) return undefined;
+    return after(missing.sender(), (sender) => {
+      const added = missingFields(this.#seen, { ...missing, sender });
+      for (const field of added.fields) this.#store(field);
+      if (added.messageId !== undefined) this.#messageId = added.messageId;
+      if (added.addsFrom) this.#from.push(sender);
+    });
   }
 
   #checked(text: string, name: string, headerClass: HeaderClass): MaybePromise<void> {

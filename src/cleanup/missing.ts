@@ -15,7 +15,7 @@ export type MissingFacts = {
     'myhostname' | 'enable_long_queue_ids' | 'undisclosed_recipients_header' | 'header_from_format'
   >;
   readonly queueId: string;
-  /** Internal form. */
+  /** As the envelope will have it, internal form. */
   readonly sender: string;
   /** Of the submitting user; `''` when not known. */
   readonly fullName: string;

@@ -1,26 +1,16 @@
 /** What cleanup does to one message, from where it comes from and what main.cf says. */
 import type { Config } from '../conf/params.ts';
 import type { Maps } from '../lookup/maps.ts';
-import { splitList } from '../util/text.ts';
 import type { Source } from './cleanup.ts';
 import type { FieldSettings } from './fields.ts';
 import type { HeaderRewriting } from './header-addresses.ts';
 import type { RecipientParts } from './recipients.ts';
+import { cleanSender } from './sender.ts';
 import { NO_TABLES, overridesOf } from './tables.ts';
 
-/** Words of internal_mail_filter_classes. */
-export type MailClass = 'bounce' | 'notify';
-
-/** Rules are asked: mail from outside, or a class of our own that the site wants checked. */
-export function isFiltered(
-  config: Config,
-  source: Pick<Source, 'isInternal' | 'mailClass'>,
-): boolean {
-  if (overridesOf(config).noChecks) return false;
-  if (source.isInternal !== true) return true;
-  const classes = splitList(config.internal_mail_filter_classes.toLowerCase());
-  return source.mailClass !== undefined && classes.includes(source.mailClass);
-}
+/** Rules are asked: about mail from outside, not about what we make ourselves. */
+export const isFiltered = (config: Config, { isInternal }: Pick<Source, 'isInternal'>): boolean =>
+  isInternal !== true && !overridesOf(config).noChecks;
 
 export function fieldSettings(
   parts: RecipientParts,
@@ -42,7 +32,7 @@ export function fieldSettings(
           missing: {
             config,
             queueId: source.draft.id,
-            sender: source.sender,
+            sender: () => cleanSender(source.sender, parts),
             fullName: source.fullName ?? '',
             atMs: source.atMs,
           },

@@ -5,7 +5,11 @@
  * @see Postfix cleanup_act(3)
  */
 import type { Logger } from '../log/maillog.ts';
+import type { Maps, MaybePromise } from '../lookup/maps.ts';
+import type { Lookup } from '../lookup/table.ts';
+import { matchBudget } from '../lookup/types/match-budget.ts';
 import { externalAddress } from '../mail/address.ts';
+import { isRaw, readBytes } from '../mail/bytes.ts';
 import { type Reply, reply } from '../mail/reply.ts';
 import type { CheckAction, CheckContext } from './check-action.ts';
 
@@ -46,6 +50,8 @@ export class ContentVerdict {
   isHeld = false;
   filter: string | undefined;
   redirect: string | undefined;
+  /** Time that the patterns of all rules may take for this message. */
+  readonly budget = matchBudget();
   /** Rules are still asked: no decision has made them pointless. */
   asks: boolean;
   readonly #queueId: string;
@@ -57,6 +63,12 @@ export class ContentVerdict {
     this.#from = from;
     this.#log = log;
     this.asks = asks;
+  }
+
+  /** What a table says about a line of content. */
+  ask(maps: Maps, line: string): MaybePromise<Lookup> {
+    const options = { budget: this.budget, isBytes: isRaw(line) };
+    return maps.find(readBytes(line), options);
   }
 
   apply(action: CheckAction, { subject }: CheckContext, line: string): LineFate {

@@ -155,15 +155,15 @@ export class WalkedContent {
           this.#out.push(fields.take());
         });
       case 'header-end':
-        fields.end();
-        this.#out.push(fields.take());
-        if (this.#isHeaderBroken) {
-          this.#out.push('MIME-Error: message header was not terminated by empty line\r\n');
-        }
-        this.#isInBody = true;
-        // Without a body there is no line that stands for the blank one.
-        if (this.#walk.isOver) this.#out.push('\r\n');
-        return undefined;
+        return after(fields.end(), () => {
+          this.#out.push(fields.take());
+          if (this.#isHeaderBroken) {
+            this.#out.push('MIME-Error: message header was not terminated by empty line\r\n');
+          }
+          this.#isInBody = true;
+          // Without a body there is no line that stands for the blank one.
+          if (this.#walk.isOver) this.#out.push('\r\n');
+        });
       case 'body':
         return this.#bodyLine(event);
     }
@@ -179,7 +179,7 @@ export class WalkedContent {
       this.#out.push(text, end);
       return undefined;
     }
-    return after(bodyChecks.find(readBytes(text)), (found) => {
+    return after(verdict.ask(bodyChecks, text), (found) => {
       if (found.kind === 'absent') this.#out.push(text, end);
       else if (found.kind !== 'found') {
         verdict.fail(`body_checks map lookup problem: ${found.reason}`);

@@ -8,7 +8,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { compatibilityNotice, oldDefaults } from '../conf/compatibility.ts';
+import { compatibilityNotice, oldDefaultNotice } from '../conf/compatibility.ts';
 import { loadConfig } from '../conf/config.ts';
 import { thisHost } from '../conf/defaults.ts';
 import { type MainCf, parseMainCf } from '../conf/main-cf.ts';
@@ -18,7 +18,11 @@ import { checkPipeArguments } from '../conf/master-words.ts';
 import type { Config } from '../conf/params.ts';
 import { makeScope, type Scope } from '../conf/scope.ts';
 import { roleOf } from '../daemon/roles.ts';
+import { loadPolicies } from '../policy/sending-policy.ts';
+import { unknownRestrictions } from '../restrict/check-names.ts';
+import { unsupportedSetting } from '../smtpd/unsupported.ts';
 import { checkNames } from './check-names.ts';
+import { unsupportedTables } from './check-tables.ts';
 import type { Io } from './main.ts';
 
 export type Findings = { readonly faults: string[]; readonly warnings: string[] };
@@ -34,6 +38,7 @@ export async function check(directory: string, io: Pick<Io, 'stdout' | 'stderr'>
 
   const parsed = parseMainCf(main, readOrNothing(main));
   found.warnings.push(...parsed.warnings.map(({ text }) => text));
+  found.warnings.push(...unsupportedTables(main, parsed));
   const { entries } = parseMasterEntries(master, readOrNothing(master));
   checkNames(scopeOf(directory, parsed, entries), parsed, found);
   found.warnings.push(...replacedRows(master, entries));
@@ -43,7 +48,7 @@ export async function check(directory: string, io: Pick<Io, 'stdout' | 'stderr'>
   found.faults.push(...pipes.map(({ text }) => text));
   for (const text of found.warnings) io.stderr(`postern: warning: ${text}\n`);
   for (const text of found.faults) io.stderr(`postern: error: ${text}\n`);
-  if (config.ok) noteOldDefaults(config.value, parsed, io);
+  if (config.ok) noteOldDefaults(config.value, io);
   return found.faults.length > 0 ? 1 : 0;
 }
 
@@ -82,6 +87,20 @@ function replacedRows(file: string, entries: readonly MasterEntry[]): string[] {
   return replaced;
 }
 
+/** What an smtpd of this row would refuse to start with, or would refuse mail for. */
+function checkSmtpd(where: string, config: Config, found: Findings): void {
+  const unsupported = unsupportedSetting(config);
+  if (unsupported !== undefined) found.faults.push(`${where}: ${unsupported}`);
+  for (const text of unknownRestrictions(config)) found.warnings.push(`${where}: ${text}`);
+  if (config.sending_policies === '') return;
+  const policies = loadPolicies(config.sending_policies);
+  if (policies.ok) return;
+  for (const { place, text } of policies.error) {
+    const fault = `${place}: ${text}`;
+    if (!found.faults.includes(fault)) found.faults.push(fault);
+  }
+}
+
 function checkRow(file: string, directory: string, row: MasterRow, found: Findings): void {
   const where = `file ${file}: line ${row.line}`;
   if (!roleOf(row.command)) {
@@ -94,22 +113,22 @@ function checkRow(file: string, directory: string, row: MasterRow, found: Findin
       `${where}: chroot = y cannot be honoured by Node; use RootDirectory= of the systemd unit`,
     );
   }
-  if (row.overrides.size === 0) return;
   const own = loadConfig(directory, row.overrides);
-  if (own.ok) return;
+  if (own.ok) {
+    if (row.command === 'smtpd') checkSmtpd(where, own.value, found);
+    return;
+  }
+  if (row.overrides.size === 0) return;
   for (const { text } of own.error) {
     const isKnown = found.faults.includes(text);
     if (!isKnown) found.faults.push(`${where}: ${text}`);
   }
 }
 
-function noteOldDefaults(config: Config, { assignments }: MainCf, io: Pick<Io, 'stderr'>): void {
-  const level = config.compatibility_level;
-  for (const text of compatibilityNotice(level)) io.stderr(`postern: ${text}\n`);
-  for (const name of oldDefaults(level, (each) => assignments.has(each))) {
-    const value = config.lookup(name) ?? '';
-    io.stderr(
-      `postern: using backwards-compatible default setting ${name}=${value === '' ? '(empty)' : value}\n`,
-    );
-  }
+function noteOldDefaults(config: Config, io: Pick<Io, 'stderr'>): void {
+  const notes = [
+    ...compatibilityNotice(config.compatibility_level),
+    ...[...config.oldDefaults].map((name) => oldDefaultNotice(name, config.lookup(name) ?? '')),
+  ];
+  for (const text of notes) io.stderr(`postern: ${text}\n`);
 }

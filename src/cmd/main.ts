@@ -21,6 +21,8 @@ const USAGE = `usage: postern [-c config_dir] command
   start | start-fg | stop | abort | reload | status | check | flush
   logrotate | set-permissions
   passwd add|set|del|list|verify USER [--password-stdin]
+  resolve ADDRESS [--sender ADDRESS]
+                          where mail for an address goes, step by step
   explain ID              why a sending policy decided as it did
   queue dump|restore FILE copy all queued mail out, or back in
   quickstart              run a complete server from this directory
@@ -62,6 +64,8 @@ async function postern(argv: string[], io: Io): Promise<number> {
       return (await import('./check.ts')).check(io.configDirectory, io);
     case 'passwd':
       return (await import('./passwd.ts')).passwd(rest, io);
+    case 'resolve':
+      return (await import('./resolve.ts')).resolveCommand(rest, io);
     case 'explain':
       return (await import('./explain.ts')).explain(rest, io);
     case 'queue':

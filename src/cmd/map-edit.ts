@@ -4,12 +4,13 @@
  * Single entries are kept beside the index (`maps/<table>.edits`) until the text changes: they are
  * seen at once, and cost nothing when the table is large.
  */
-import { closeSync, openSync, statSync, type Stats } from 'node:fs';
+import { closeSync, openSync, type Stats, statSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { INDEXED } from '../lookup/open.ts';
 import { compiledTable, type ListedTable, mapIdOf } from '../lookup/types/compiled.ts';
 import { NO_TEXT, readEdits, removeEdits, writeEdits } from '../lookup/types/edits.ts';
 import { buildNow } from '../lookup/types/index-build.ts';
-import { type MapId, versionOf } from '../lookup/types/map-directory.ts';
+import { type MapId, makeMapsDirectory, versionOf } from '../lookup/types/map-directory.ts';
 import { releaseLock, takeLock } from '../lookup/types/map-lock.ts';
 import { fileChunks } from '../lookup/types/source-lines.ts';
 import { parseText, readEntries, storedKey, type TextFault } from '../lookup/types/text.ts';
@@ -17,14 +18,23 @@ import { err, ok, type Result } from '../util/result.ts';
 import { inputLines } from './map-input.ts';
 import { asAliases, fatal, type TableName, type Tool, tableName } from './map-tool.ts';
 
-export function createTables(tool: Tool, specs: readonly string[]): number {
+/** How often a table is tried that another process is indexing, every quarter of a second. */
+const TRIES = 240;
+
+export async function createTables(tool: Tool, specs: readonly string[]): Promise<number> {
   for (const spec of specs) {
     const named = writable(tool, spec);
-    const done = named.ok ? createTable(tool, named.value) : named;
+    let done = named.ok ? createTable(tool, named.value) : named;
+    for (let tries = 1; named.ok && !done.ok && done.error === BUSY && tries < TRIES; tries += 1) {
+      await delay(250);
+      done = createTable(tool, named.value);
+    }
     if (!done.ok) return fatal(tool.name, tool.io, done.error);
   }
   return 0;
 }
+
+const BUSY = 'another process is changing this table; try again';
 
 /** Check the text and make its index; what single edits there were are forgotten. */
 function createTable(tool: Tool, { type, name }: TableName): Result<void, string> {
@@ -40,6 +50,7 @@ function createTable(tool: Tool, { type, name }: TableName): Result<void, string
   const version = versionOf(stat);
   const built = buildNow({ id, version, isStrict: false, duplicates, mode: modeOf(tool, stat) });
   if (!built.ok) {
+    if (built.error.isBusy) return err(BUSY);
     const checked = checkOnly(tool, id, stat);
     if (!checked.ok) return checked;
     const remedy = `run this command as root or as the owner of ${id.dataDirectory}`;
@@ -88,7 +99,9 @@ export async function updateTables(tool: Tool, specs: readonly string[]): Promis
   for (const spec of specs) {
     const named = writable(tool, spec);
     const done = named.ok
-      ? change(tool, named.value, true, (table, edits, id) => addEntries(tool, input, table, edits, id))
+      ? change(tool, named.value, true, (table, edits, id) =>
+          addEntries(tool, input, table, edits, id),
+        )
       : named;
     if (!done.ok) return fatal(tool.name, tool.io, done.error);
   }
@@ -134,7 +147,8 @@ export async function deleteKeys(
           for (const each of keys) {
             const stored = storedKey(each, id.format);
             const edit = edits.get(stored);
-            const isThere = edit === undefined ? table?.lookup(each).kind === 'found' : edit !== null;
+            const isThere =
+              edit === undefined ? table?.lookup(each).kind === 'found' : edit !== null;
             if (isThere) edits.set(stored, null);
             if (isThere) count += 1;
           }
@@ -165,7 +179,8 @@ function change(
   const version = stat ? versionOf(stat) : NO_TEXT;
   const table = compiledTable(type, name, asAliases(tool.context, tool.isAliases, name));
   if (!table.ok && !(mayCreate && !stat)) return err(table.error.reason);
-  if (!lock(id)) return err(`${name}: another process is changing this table; try again`);
+  const locked = lock(id);
+  if (!locked.ok) return err(`${name}: ${locked.error}`);
   try {
     const edits = new Map(readEdits(id, version) ?? []);
     const isChanged = work(table.ok ? table.value : undefined, edits, id);
@@ -178,11 +193,12 @@ function change(
   }
 }
 
-function lock(id: MapId): boolean {
+function lock(id: MapId): Result<void, string> {
   try {
-    return takeLock(id);
-  } catch {
-    return false;
+    makeMapsDirectory(id);
+    return takeLock(id) ? ok(undefined) : err(BUSY);
+  } catch (error) {
+    return err(error instanceof Error ? error.message : String(error));
   }
 }
 

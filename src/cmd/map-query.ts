@@ -2,6 +2,7 @@
 import type { Lookup, LookupOptions, Table } from '../lookup/table.ts';
 import { decodeFileValue } from '../lookup/types/file-value.ts';
 import { matchBudget } from '../lookup/types/match-budget.ts';
+import { storedKey } from '../lookup/types/text.ts';
 import { type MimeEvent, MimeWalk } from '../mail/mime.ts';
 import { ok, type Result } from '../util/result.ts';
 import { inputBytes, inputLines } from './map-input.ts';
@@ -55,8 +56,8 @@ class Session {
       const table = this.#tables[at] ?? this.#open(spec);
       if (!table) return;
       this.#tables[at] = table;
-      const folds = table.keys === 'fixed' && !this.#tool.options.isExact;
-      const asked = table.lookup(folds ? key.toLowerCase() : key, {
+      const folded = storedKey(key, this.#tool.context.format ?? {});
+      const asked = table.lookup(table.keys === 'fixed' ? folded : key, {
         ...options,
         isBytes: this.#isBytes,
       });

@@ -82,11 +82,7 @@ export function openForQuery(tool: Tool, spec: string): Result<Table, string> {
 }
 
 /** Whether `name` is read as aliases(5) depends on the command too. */
-export function asAliases(
-  context: LookupContext,
-  isAliases: boolean,
-  name: string,
-): LookupContext {
+export function asAliases(context: LookupContext, isAliases: boolean, name: string): LookupContext {
   return isAliases ? { ...context, aliasFiles: new Set([...context.aliasFiles, name]) } : context;
 }
 

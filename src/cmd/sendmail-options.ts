@@ -11,7 +11,15 @@ import type { Drop } from '../pickup/maildrop.ts';
 import { err, ok, type Result } from '../util/result.ts';
 
 export type SendmailOptions = {
-  readonly mode: 'deliver' | 'smtp' | 'queue' | 'flush' | 'aliases' | 'daemon' | 'ignored';
+  readonly mode:
+    | 'deliver'
+    | 'verify'
+    | 'smtp'
+    | 'queue'
+    | 'flush'
+    | 'aliases'
+    | 'daemon'
+    | 'ignored';
   readonly recipients: readonly string[];
   readonly sender?: string;
   readonly fullName: string;
@@ -110,6 +118,7 @@ function contradiction({
     case 'smtp':
       return 'stand-alone mode requires no recipient';
     case 'deliver':
+    case 'verify':
     case 'ignored':
       return undefined;
   }
@@ -197,6 +206,7 @@ function setNotify(draft: Draft, value: string): void {
 
 const MODES: ReadonlyMap<string, SendmailOptions['mode']> = new Map([
   ['m', 'deliver'],
+  ['v', 'verify'],
   ['s', 'smtp'],
   ['p', 'queue'],
   ['i', 'aliases'],

@@ -69,6 +69,8 @@ export async function sendmail(argv: readonly string[], io: Io): Promise<number>
       );
     case 'deliver':
       return deliver(options.value, io);
+    case 'verify':
+      return verify(options.value, io);
   }
 }
 
@@ -115,6 +117,34 @@ async function deliver(options: SendmailOptions, io: Io): Promise<number> {
     message,
     io,
   );
+}
+
+/** -bv: no message is read; pickup writes the report. */
+async function verify(options: SendmailOptions, io: Io): Promise<number> {
+  const user = caller();
+  const recipients = options.recipients.map((each) => internalAddress(stripBrackets(each)));
+  if (recipients.length === 0) {
+    const text = 'Recipient addresses must be specified on the command line or via the -t option';
+    io.stderr(`sendmail: fatal: ${user.username}(${user.uid}): ${text}\n`);
+    return EX_USAGE;
+  }
+  const sender = internalAddress(
+    stripBrackets(options.sender ?? process.env['LOGNAME'] ?? user.username),
+  );
+  const { body, envid, ret, notify } = options;
+  const drop = {
+    sender,
+    recipients,
+    fullName: '',
+    body,
+    envid,
+    ret,
+    notify,
+    verify: true,
+  } as const;
+  const code = await submit(drop, Buffer.alloc(0), io);
+  if (code === 0) io.stdout(`Mail Delivery Status Report will be mailed to <${sender}>.\n`);
+  return code;
 }
 
 /** $NAME, else what /etc/passwd says of the user, up to a comma, `&` for the name. */

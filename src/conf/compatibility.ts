@@ -44,3 +44,7 @@ export function compatibilityNotice(level: string): readonly string[] {
     `To disable backwards compatibility use "postconf compatibility_level=${LAST_LEVEL}" and "postern reload"`,
   ];
 }
+
+/** What is logged where an old default makes a difference, as Postfix words it. */
+export const oldDefaultNotice = (name: string, value: string): string =>
+  `using backwards-compatible default setting ${name}=${value === '' ? '(empty)' : value}`;

@@ -9,6 +9,7 @@ import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { expand, references } from '../util/expand.ts';
 import { err, ok, type Result } from '../util/result.ts';
+import { oldDefaults } from './compatibility.ts';
 import { defaultOf, type Host, isRaw, thisHost } from './defaults.ts';
 import type { Param } from './descriptor.ts';
 import { type ConfigFault, parseMainCf } from './main-cf.ts';
@@ -101,6 +102,8 @@ function build(
     if (value && !value.ok) note(name, value.error);
   }
   if (faults.size > 0) return err([...faults.values()]);
+  const level = String(values['compatibility_level']);
+  values['oldDefaults'] = new Set(oldDefaults(level, (name) => raw.has(name)));
   values['lookup'] = (name: string): string | undefined => {
     if (typeof values[name] === 'string') return values[name];
     const isKnown = Object.hasOwn(PARAMS, name) || raw.has(name);

@@ -114,10 +114,6 @@ export const DELIVERY_PARAMS = {
   ),
   message_reject_characters: text('', 'Characters that a message may not hold, as C escapes.'),
   message_strip_characters: text('', 'Characters that are taken out, as C escapes.'),
-  internal_mail_filter_classes: text(
-    '',
-    'Mail of our own that is checked like other mail: bounce, notify.',
-  ),
   receive_override_options: text(
     '',
     'Switch off, for one service: no_address_mappings, no_header_body_checks, no_milters, ' +

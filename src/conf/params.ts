@@ -30,6 +30,11 @@ export type ParamName = keyof typeof PARAMS;
 /** A frozen, typed configuration. Text is expanded; times are seconds. */
 export type Config = { readonly [Name in ParamName]: ValueOf<(typeof PARAMS)[Name]> } & {
   /**
+   * Parameters that keep an old default only because compatibility_level is low: Postfix logs
+   * `using backwards-compatible default setting NAME=VALUE` where one makes a difference.
+   */
+  readonly oldDefaults: ReadonlySet<string>;
+  /**
    * Any parameter by name, expanded, also ones that only master.cf names create
    * (`relay_destination_concurrency_limit`) or that the user invented; `undefined` when unset.
    */

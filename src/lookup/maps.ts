@@ -15,7 +15,7 @@ import { err, ok, type Result } from '../util/result.ts';
 import { splitList } from '../util/text.ts';
 import type { Match } from './match-list.ts';
 import { type LookupContext, openTable, type TableFault } from './open.ts';
-import { ABSENT, type Lookup, type Table } from './table.ts';
+import { ABSENT, type Lookup, type LookupOptions, type Table } from './table.ts';
 
 export type MaybePromise<T> = T | Promise<T>;
 
@@ -36,7 +36,7 @@ export interface Maps {
   /** No table at all: many parameters then mean "accept everything". */
   readonly isEmpty: boolean;
   /** One key as it stands, in each table. */
-  find(key: string): MaybePromise<Lookup>;
+  find(key: string, options?: LookupOptions): MaybePromise<Lookup>;
   /** The same for a key that is part of an address or name: pattern tables are passed over. */
   findPartial(key: string): MaybePromise<Lookup>;
   /**
@@ -64,7 +64,7 @@ export function openMaps(
 
 /** Tables already open, asked as one. */
 export function mapsOf(parameter: string, tables: readonly Table[]): Maps {
-  const find = (key: string) => search(tables, key, 0, false);
+  const find = (key: string, options?: LookupOptions) => search(tables, key, 0, false, options);
   const findPartial = (key: string) => search(tables, key, 0, true);
   return {
     parameter,
@@ -89,13 +89,16 @@ function search(
   key: string,
   from: number,
   partial: boolean,
+  options?: LookupOptions,
 ): MaybePromise<Lookup> {
   for (let at = from; at < tables.length; at += 1) {
     const table = tables[at];
     if (!table || (partial && table.keys === 'pattern')) continue;
-    const answer = table.lookup(table.keys === 'fixed' ? key.toLowerCase() : key);
+    const answer = table.lookup(table.keys === 'fixed' ? key.toLowerCase() : key, options);
     if (answer instanceof Promise) {
-      return answer.then((found) => checked(table, found) ?? search(tables, key, at + 1, partial));
+      return answer.then(
+        (found) => checked(table, found) ?? search(tables, key, at + 1, partial, options),
+      );
     }
     const found = checked(table, answer);
     if (found) return found;

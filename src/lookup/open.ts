@@ -38,7 +38,7 @@ export type LookupContext = {
   readonly logger: Logger;
   /** Absolute paths of alias_maps and alias_database tables: their text is aliases(5). */
   readonly aliasFiles: ReadonlySet<string>;
-  /** How texts are read, where not as usual (postmap -f, -F, -u; tls_server_sni_maps). */
+  /** How texts are read, where not as usual (postmap -f, -F, -u). */
   readonly format?: TextFormat;
   /** map_rebuild_enable. */
   readonly rebuilds?: boolean;
@@ -75,7 +75,13 @@ export function lookupContext(
 /** Types whose text is compiled. */
 export const INDEXED: ReadonlySet<string> = new Set(['hash', 'btree', 'dbm', 'lmdb', 'cdb']);
 /** Types that Postfix knows and this server has no client for: each lookup fails for now. */
-const SURROGATES: ReadonlySet<string> = new Set(['mongodb', 'nis', 'nisplus', 'netinfo', 'sdbm']);
+export const SURROGATES: ReadonlySet<string> = new Set([
+  'mongodb',
+  'nis',
+  'nisplus',
+  'netinfo',
+  'sdbm',
+]);
 
 /** After `proxy:` the table must be in proxy_read_maps; it is opened in the process that asks. */
 export function openTable(spec: string, context: LookupContext): Result<Table, TableFault> {

@@ -8,6 +8,10 @@ const EIGHT_BIT = /[\x80-\xff]/;
 const ABOVE_ASCII = /[^\x00-\x7f]/;
 const ABOVE_LATIN1 = /[^\x00-\xff]/;
 
+/** Whether content has 8-bit bytes that are no UTF-8: its characters are bytes and mean nothing else. */
+export const isRaw = (latin1: string): boolean =>
+  EIGHT_BIT.test(latin1) && !isUtf8(Buffer.from(latin1, 'latin1'));
+
 /** From content to text. */
 export function readBytes(latin1: string): string {
   if (!EIGHT_BIT.test(latin1)) return latin1;
@@ -21,6 +25,7 @@ export function readBytes(latin1: string): string {
  */
 export function writeBytes(text: string, source = ''): string {
   if (!ABOVE_ASCII.test(text)) return text;
-  const isRaw = EIGHT_BIT.test(source) && !isUtf8(Buffer.from(source, 'latin1'));
-  return isRaw && !ABOVE_LATIN1.test(text) ? text : Buffer.from(text, 'utf8').toString('latin1');
+  return isRaw(source) && !ABOVE_LATIN1.test(text)
+    ? text
+    : Buffer.from(text, 'utf8').toString('latin1');
 }

@@ -105,7 +105,13 @@ export type Origin = {
 };
 
 /** What became of a recipient that was not refused (RFC 3464 section 2.3.3). */
-export type DeliveryAction = 'delivered' | 'relayed' | 'expanded';
+export type DeliveryAction =
+  | 'delivered'
+  | 'relayed'
+  | 'expanded'
+  /** Answers to sendmail -bv. */
+  | 'deliverable'
+  | 'undeliverable';
 
 export type RecipientState = Recipient & {
   readonly state: 'pending' | 'done';

@@ -16,6 +16,8 @@ export type Drop = {
   readonly envid: string;
   readonly ret: '' | 'FULL' | 'HDRS';
   readonly notify: readonly ('NEVER' | 'SUCCESS' | 'FAILURE' | 'DELAY')[];
+  /** sendmail -bv: tell the sender where the recipients lead, deliver nothing. */
+  readonly verify?: true;
 };
 
 export const DROP_SUFFIX = '.mail';
@@ -58,7 +60,10 @@ export function parseHead(bytes: Buffer): Result<{ drop: Drop; bodyStart: number
   if (ret !== '' && ret !== 'FULL' && ret !== 'HDRS') return err('bad RET');
   if (!Array.isArray(notify) || !notify.every(isNotify)) return err('bad NOTIFY');
   return ok({
-    drop: { sender, recipients, fullName, body, envid, ret, notify },
+    drop: {
+      ...{ sender, recipients, fullName, body, envid, ret, notify },
+      ...(field('verify') === true ? { verify: true } : {}),
+    },
     bodyStart: end + 1,
   });
 }

@@ -28,6 +28,8 @@ export type PickupParts = {
   readonly cleanup: () => Cleanup;
   /** authorized_submit_users; absent: anyone. `null`: this user may submit. */
   readonly refusedTo?: UserCheck;
+  /** sendmail -bv; absent: such drops are set aside. */
+  readonly verify?: (drop: Drop) => Promise<'done' | 'later'>;
   readonly store: Pick<QueueStore, 'begin'>;
   readonly arrived: (entry: QueueEntry) => void;
   readonly logger: Logger;
@@ -61,7 +63,7 @@ export function openPickup(parts: PickupParts): Pickup {
       for (const name of await namesIn(parts.directory)) {
         if (kept.has(name)) continue;
         const path = join(parts.directory, name);
-        const taken = await take(path, parts);
+        const taken = await takeSafely(path, parts);
         if (taken === 'full') break;
         if (taken === 'done' && !(await remove(path, parts.logger))) kept.add(name);
       }
@@ -94,10 +96,24 @@ async function take(path: string, parts: PickupParts): Promise<Taken> {
   }
   const head = parseHead(file.value.bytes);
   if (!head.ok) return setAside(path, head.error, parts);
+  if (head.value.drop.verify) {
+    if (parts.verify) return parts.verify(head.value.drop);
+    return setAside(path, 'addresses cannot be verified here', parts);
+  }
   const message = crlf(file.value.bytes.subarray(head.value.bodyStart));
   const stored = await store(head.value.drop, message, file.value.uid, parts);
   if (stored === 'done' || stored === 'later' || stored === 'full') return stored;
   return setAside(path, stored.refused, parts);
+}
+
+/** An error that one drop causes must not keep the others: it is moved out of the way. */
+async function takeSafely(path: string, parts: PickupParts): Promise<Taken> {
+  try {
+    return await take(path, parts);
+  } catch (error) {
+    const shown = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    return setAside(path, `internal error: ${shown.replaceAll(/\s*\n\s*/g, ' | ')}`, parts);
+  }
 }
 
 async function remove(path: string, logger: Logger): Promise<boolean> {

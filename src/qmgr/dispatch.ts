@@ -31,7 +31,6 @@ export type Dispatch = {
 
 const MAX_CRASHES = 3;
 const WANT_AGAIN_MS = 1_000;
-const EXPIRED = dsn('4.7.0', 'message is administratively expired');
 const DEAD_REASON = 'delivery temporarily suspended: ';
 
 export function openDispatch(parts: QmgrParts, outcomes: Outcomes): Dispatch {
@@ -53,7 +52,6 @@ export function openDispatch(parts: QmgrParts, outcomes: Outcomes): Dispatch {
 
   const place = (job: Job): void => {
     if (job.active.isWithdrawn) return outcomes.skip(job);
-    if (job.active.entry.isExpired) return outcomes.endJob(job, 'deferred', EXPIRED, 'none');
     const own = handledHere(job.transport, job.nexthop);
     if (own) return outcomes.endJob(job, own.kind, own.dsn, own.relay);
     if (!job.active.isFlush && splitList(parts.config().defer_transports).includes(job.transport)) {

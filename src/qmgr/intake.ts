@@ -40,6 +40,8 @@ export function openIntake(
   let isStopped = false;
   let scanTimer: NodeJS.Timeout | undefined;
   let scanAtMs = Number.POSITIVE_INFINITY;
+  /** More is due than there was room for. */
+  let isMoreDue = false;
   const waiting: (() => void)[] = [];
   const pendingFlushes = new Set<string | undefined>();
   let lastFlush: Promise<void> = Promise.resolve();
@@ -49,9 +51,8 @@ export function openIntake(
   const arrived = (entry: QueueEntry): void => {
     if (untold.delete(entry.id)) return;
     if (isStopped || entry.onHold || active.has(entry.id)) return;
-    if (active.size >= parts.config().qmgr_message_active_limit)
-      return scanBy(parts.nowMs() + 1_000);
-    next.admit(entry, false);
+    if (hasRoom()) next.admit(entry, false);
+    else isMoreDue = true;
   };
 
   const scanBy = (atMs: number): void => {
@@ -79,13 +80,18 @@ export function openIntake(
     return dueMs !== undefined && dueMs > nowMs ? dueMs : undefined;
   };
 
+  /** Up to the limit; what is left is taken up as messages end. */
   const admitDue = async (untilMs: number): Promise<void> => {
-    const limit = parts.config().qmgr_message_active_limit;
+    isMoreDue = false;
     let after: { id: string; dueMs: number } | undefined;
-    while (!isStopped && active.size < limit) {
+    while (!isStopped) {
       const batch = await store.due(untilMs, SCAN_BATCH, after);
       for (const { id } of batch) {
-        if (active.has(id) || active.size >= limit) continue;
+        if (active.has(id)) continue;
+        if (!hasRoom()) {
+          isMoreDue = true;
+          return;
+        }
         await admitStored(id, false);
       }
       after = batch.at(-1);
@@ -153,7 +159,11 @@ export function openIntake(
     scan,
     scanBy,
     flush,
-    left: () => waiting.shift()?.(),
+    left: () => {
+      if (waiting.length > 0) return waiting.shift()?.();
+      const isHalfEmpty = active.size * 2 <= parts.config().qmgr_message_active_limit;
+      if (isMoreDue && isHalfEmpty) scanBy(parts.nowMs());
+    },
     stop: () => {
       isStopped = true;
       clearTimeout(scanTimer);

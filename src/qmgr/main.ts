@@ -8,7 +8,7 @@ import { createServer, type Socket } from 'node:net';
 import { makeReporter } from '../bounce/bounce.ts';
 import { OWN_TEMPLATES, parseTemplates, type Templates } from '../bounce/template.ts';
 import { type Cleanup, openCleanup } from '../cleanup/cleanup.ts';
-import { cleanRecipients } from '../cleanup/recipients.ts';
+import { cleanRecipients, type RecipientParts } from '../cleanup/recipients.ts';
 import { openCleanupTables } from '../cleanup/tables.ts';
 import { loadConfig } from '../conf/config.ts';
 import type { Config } from '../conf/params.ts';
@@ -28,6 +28,7 @@ import type { QmgrParts } from './active.ts';
 import { type Connections, openConnections } from './connections.ts';
 import { openQmgr } from './qmgr.ts';
 import { openShowq } from './showq.ts';
+import { verifyDrop } from './verify.ts';
 
 const MAINTAIN_MS = 60_000;
 /** Age of an unfinished drop whose command must be gone. */
@@ -38,6 +39,7 @@ type Prepared = {
   readonly cleanup: Cleanup;
   /** Recipients of our own reports and of forwards: through virtual aliases. */
   readonly cleanRecipients: QmgrParts['cleanRecipients'];
+  readonly recipients: RecipientParts;
   readonly templates: Templates;
   readonly authorized: Readonly<Record<'mailq' | 'flush' | 'submit', UserCheck>>;
 };
@@ -50,7 +52,7 @@ await startService<Prepared>('qmgr', {
 async function serve(context: ServiceContext, prepared: Prepared): Promise<void> {
   const { logger } = context;
   let { config } = context;
-  let { resolver, cleanup, cleanRecipients: clean, templates, authorized } = prepared;
+  let { resolver, cleanup, cleanRecipients: clean, recipients, templates, authorized } = prepared;
   const opened = await openLmdbStore({
     directory: 'queue',
     minFreeBytes: config.queue_minfree,
@@ -98,6 +100,7 @@ async function serve(context: ServiceContext, prepared: Prepared): Promise<void>
     resolver = tables.resolver;
     cleanup = tables.cleanup;
     clean = tables.cleanRecipients;
+    recipients = tables.recipients;
     templates = tables.templates;
     authorized = tables.authorized;
   });
@@ -106,6 +109,16 @@ async function serve(context: ServiceContext, prepared: Prepared): Promise<void>
     directory: 'maildrop',
     cleanup: () => cleanup,
     refusedTo: (uid) => authorized.submit(uid),
+    verify: (drop) =>
+      verifyDrop(drop, {
+        recipients,
+        resolve: resolver.resolve,
+        templates,
+        store,
+        arrived: (entry) => qmgr.arrived(entry),
+        logger: context.loggerFor('pickup'),
+        nowMs: Date.now(),
+      }),
     store,
     arrived: (entry) => qmgr.arrived(entry),
     logger: context.loggerFor('pickup'),
@@ -167,6 +180,7 @@ function openTables(context: ServiceContext, config: Config): Prepared | undefin
     resolver: resolver.value,
     cleanup: openCleanup(parts),
     cleanRecipients: (list) => cleanRecipients(list, false, parts),
+    recipients: parts,
     templates: readTemplates(config, context.logger),
     authorized: authorized.value,
   };

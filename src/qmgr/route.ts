@@ -1,7 +1,7 @@
 /** From the pending recipients of a message to jobs: one for each destination, split by its limit. */
 import type { Config } from '../conf/params.ts';
 import { splitAddress, splitExtension } from '../mail/address.ts';
-import type { Dsn } from '../mail/dsn.ts';
+import { type Dsn, dsn } from '../mail/dsn.ts';
 import type { Active, Job, QmgrParts } from './active.ts';
 import { filterHop, type Hop, recipientLimitOf } from './transports.ts';
 
@@ -11,6 +11,9 @@ export type Routed = {
   readonly unroutable: readonly { readonly index: number; readonly dsn: Dsn }[];
 };
 
+/** postsuper -e: no attempt; the end of the pass returns it. */
+const EXPIRED = dsn('4.7.0', 'message is administratively expired');
+
 type Group = { readonly hop: Hop; readonly recipients: { index: number; address: string }[] };
 
 export async function routeMessage(one: Active, parts: QmgrParts): Promise<Routed> {
@@ -19,6 +22,10 @@ export async function routeMessage(one: Active, parts: QmgrParts): Promise<Route
   const unroutable: { index: number; dsn: Dsn }[] = [];
   for (const [index, { state, address }] of entry.recipients.entries()) {
     if (state !== 'pending') continue;
+    if (entry.isExpired) {
+      unroutable.push({ index, dsn: EXPIRED });
+      continue;
+    }
     const route = await parts.resolve(entry.sender, address);
     if (!route.ok) {
       unroutable.push({ index, dsn: route.error });

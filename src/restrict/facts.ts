@@ -9,16 +9,18 @@ import type { Classified } from '../rewrite/resolve.ts';
 
 export type MaybePromise<T> = T | Promise<T>;
 
-/** A step of the session at which restrictions are evaluated. */
-export type Stage =
-  | 'client'
-  | 'helo'
-  | 'sender'
-  | 'relay'
-  | 'recipient'
-  | 'data'
-  | 'end_of_data'
-  | 'etrn';
+/** The steps of the session at which restrictions are evaluated. */
+export const STAGES = [
+  'client',
+  'helo',
+  'sender',
+  'relay',
+  'recipient',
+  'data',
+  'end_of_data',
+  'etrn',
+] as const;
+export type Stage = (typeof STAGES)[number];
 
 export type MailFacts = {
   readonly session: Session;

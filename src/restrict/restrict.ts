@@ -14,7 +14,14 @@ import { type EnhancedStatus, type Reply, reply } from '../mail/reply.ts';
 import { err, ok, type Result } from '../util/result.ts';
 import { splitList } from '../util/text.ts';
 import { type AccessAction, parseAction } from './access.ts';
-import type { Decision, Effect, MailFacts, RestrictParts, Stage } from './facts.ts';
+import {
+  type Decision,
+  type Effect,
+  type MailFacts,
+  type RestrictParts,
+  STAGES,
+  type Stage,
+} from './facts.ts';
 import { unlistedRecipient } from './recipient.ts';
 import type { RuleContext, RuleVerdict } from './rule.ts';
 import { RULES } from './rules.ts';
@@ -50,16 +57,6 @@ type State = {
 };
 
 const MAX_DEPTH = 100;
-const STAGES: readonly Stage[] = [
-  'client',
-  'helo',
-  'sender',
-  'relay',
-  'recipient',
-  'data',
-  'end_of_data',
-  'etrn',
-];
 const CONFIGURATION_ERROR = reply(451, '4.3.5', 'Server configuration error');
 /** The rules one of which relay or recipient restrictions must hold. */
 const CLOSING =

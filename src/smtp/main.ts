@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { runAgent } from '../agent/agent.ts';
+import { oldDefaultNotice } from '../conf/compatibility.ts';
 import { failService, type ServiceContext, startService } from '../daemon/start.ts';
 import { openHostsFile } from '../dns/hosts.ts';
 import { openResolver } from '../dns/resolver.ts';
@@ -44,6 +45,8 @@ async function prepare(context: ServiceContext): Promise<Prepared> {
   const lmtp = service.command === 'lmtp';
   const settings = deliverySettings(config, lmtp);
   if (!settings.ok) return failService(context, settings.error);
+  if (!lmtp && config.oldDefaults.has('smtp_tls_security_level'))
+    logger.info(oldDefaultNotice('smtp_tls_security_level', ''));
   const passwords = settings.value.saslEnabled
     ? openTable(context, lmtp ? 'lmtp_sasl_password_maps' : 'smtp_sasl_password_maps')
     : undefined;

@@ -111,8 +111,7 @@ export class Session extends OpenConnection {
 
   /** From Deadlines. */
   expire(): void {
-    if (this.#isLeaving) this.#leave();
-    else if (this.upgrading) this.fail(this.tlsFault('Connection timed out'));
+    if (this.upgrading) this.fail(this.tlsFault('Connection timed out'));
     else this.fail({ kind: 'timeout', stage: this.#stage });
   }
 

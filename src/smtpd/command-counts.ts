@@ -31,7 +31,7 @@ export class CommandCounts {
       good += done;
       return ` ${name}=${done === tried ? done : `${done}/${tried}`}`;
     });
-    return `${words.join('')} commands=${good === total ? good : `${good}/${total}`}`;
+    return `${words.join('')} commands=${good === total && total > 0 ? good : `${good}/${total}`}`;
   }
 }
 

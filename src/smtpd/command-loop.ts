@@ -7,8 +7,12 @@ import { CommandCounts } from './command-counts.ts';
 import { readCommandLine, standingRefusal } from './command-line.ts';
 import type { Command } from './commands.ts';
 import type { PosternConnection } from './connection.ts';
-import { endForeign, endHopeless, endUnsynchronized } from './goodbye.ts';
+import { endForeign, endHopeless, endUnsynchronized, logPipelining } from './goodbye.ts';
 import type { Patience } from './patience.ts';
+
+const EMPTY = Buffer.alloc(0);
+/** A line of a message: a client that went on after DATA was refused, or a relay of some other kind. */
+const HEADER = /^[!-9;-~]+[ \t]*:/;
 
 export type LineHandler = (line: string) => void | Promise<void>;
 
@@ -50,25 +54,29 @@ export class CommandLoop {
       case 'unknown':
         return this.#unknown(read.verb, read.text);
       case 'command':
-        return this.#run(read.verb, read.command, read.rest, line);
+        return this.#run(read.verb, read.command, read.rest);
     }
   }
 
-  #run(verb: string, command: Command, rest: string, line: Buffer): void | Promise<void> {
+  #run(verb: string, command: Command, rest: string): void | Promise<void> {
     const c = this.#c;
     const { config, tlsLevel } = c.parts;
     this.last = verb;
     const name = verb.toLowerCase();
     this.counts.tried(name);
-    const { errors } = this.#patience;
     if (command.endsGroup || c.session_.protocol === 'SMTP') {
       const isViolation = c.stream?.hasMoreInput === true;
-      if (isViolation && (config.smtpd_forbid_unauth_pipelining || verb === 'STARTTLS')) {
-        return endUnsynchronized(c, verb, line);
+      if (isViolation) {
+        const waiting = c.stream?.waiting ?? EMPTY;
+        if (config.smtpd_forbid_unauth_pipelining || verb === 'STARTTLS') {
+          return endUnsynchronized(c, verb, waiting);
+        }
+        logPipelining(c, verb, waiting);
       }
       c.hasPipelined = isViolation;
     } else c.hasPipelined = false;
     if (command.isJunk) this.#patience.noteJunk();
+    const { errors } = this.#patience;
     const refusal = standingRefusal(verb, command, {
       isDenied: c.isDenied,
       needsTls: tlsLevel === 'encrypt' && !c.secure,
@@ -76,7 +84,7 @@ export class CommandLoop {
     });
     if (refusal) return c.send_(refusal);
     const count = (): void => {
-      if (this.#patience.errors === errors) this.counts.done(name);
+      if (this.#patience.errors === errors && !command.isNeverDone) this.counts.done(name);
     };
     const result = command.run(c, rest);
     if (result instanceof Promise) return result.then(count);
@@ -85,7 +93,8 @@ export class CommandLoop {
 
   #unknown(verb: string, text: string): void {
     this.counts.tried('unknown');
-    if (text !== '' && (this.#c.host.forbidden.has(verb) || !/^[A-Z]/.test(verb))) {
+    const isForeign = this.#c.host.forbidden.has(verb) || !/^[A-Z]/.test(verb);
+    if (text !== '' && (isForeign || HEADER.test(text))) {
       return endForeign(this.#c, text);
     }
     this.last = 'UNKNOWN';

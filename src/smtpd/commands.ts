@@ -21,6 +21,8 @@ export type Command = {
   readonly isPreTls?: true;
   /** Does nothing for mail: many of them are abuse. */
   readonly isJunk?: true;
+  /** Postfix's count of commands takes none of them for done. */
+  readonly isNeverDone?: true;
 };
 
 export const OK = reply(250, '2.0.0', 'Ok');
@@ -40,7 +42,7 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map<string, Command>([
   ['QUIT', { run: runQuit, isPreTls: true }],
   ['AUTH', { run: runAuth }],
   ['STARTTLS', { run: runStarttls, endsGroup: true, isPreTls: true }],
-  ['XCLIENT', { run: runXclient, isPreTls: true }],
+  ['XCLIENT', { run: runXclient, isPreTls: true, isNeverDone: true }],
 ]);
 
 async function runHelo(c: PosternConnection, rest: string): Promise<void> {
@@ -52,6 +54,9 @@ async function runHelo(c: PosternConnection, rest: string): Promise<void> {
 async function runEhlo(c: PosternConnection, rest: string): Promise<void> {
   if (!(await greet(c, 'EHLO', rest))) return;
   c.changeSession({ helo: heloName(rest), protocol: 'ESMTP' });
+  if (c.host.discards.size > 0) {
+    c.parts.logger.info(`discarding EHLO keywords: ${[...c.host.discards].join(' ')}`);
+  }
   c.write(c.host.ehloReply(c));
 }
 

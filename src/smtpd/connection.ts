@@ -40,6 +40,8 @@ import { PosternStream } from './stream.ts';
 import { tlsSummaryOf } from './tls-summary.ts';
 import type { Transaction } from './transaction.ts';
 
+const CRLF = Buffer.from('\r\n');
+
 export class PosternConnection extends SMTPConnection {
   readonly host: PosternServer;
   readonly parts: SmtpdParts;
@@ -187,7 +189,7 @@ export class PosternConnection extends SMTPConnection {
     }
     if (!this._ready) {
       this._ready = true;
-      endUnsynchronized(this, 'CONNECT', line);
+      endUnsynchronized(this, 'CONNECT', Buffer.concat([line, CRLF]));
       next();
       return;
     }
@@ -283,15 +285,34 @@ export class PosternConnection extends SMTPConnection {
     this.flush();
   }
 
-  logRejection(where: string, answer: Reply, extra: { readonly recipient?: string } = {}): void {
-    const id = this.transaction?.draft?.id ?? 'NOQUEUE';
-    this.parts.logger.info(
-      `${id}: reject: ${where} from ${this.client}: ${replyText(answer)}; ${this.context(extra.recipient)}`,
-    );
+  /** Sender and recipient are those of the transaction, the latter where there is only one. */
+  logRejection(
+    where: string,
+    answer: Reply,
+    about?: { readonly sender?: string; readonly recipient?: string },
+  ): void {
+    this.logRefusal(where, replyText(answer), about);
   }
 
-  context(recipient?: string): string {
-    return contextText(this.session_, this.transaction, recipient);
+  logRefusal(
+    where: string,
+    text: string,
+    about: { readonly sender?: string; readonly recipient?: string } = {},
+  ): void {
+    const id = this.transaction?.draft?.id ?? 'NOQUEUE';
+    const [only, ...more] = this.transaction?.recipients ?? [];
+    const recipient = about.recipient ?? (more.length === 0 ? only?.address : undefined);
+    const sender = about.sender ?? this.transaction?.sender;
+    const context = contextText(this.session_, {
+      ...(sender === undefined ? {} : { sender }),
+      ...(recipient === undefined ? {} : { recipient }),
+    });
+    this.parts.logger.info(`${id}: reject: ${where} from ${this.client}: ${text}; ${context}`);
+  }
+
+  context(recipient: string): string {
+    const sender = this.transaction?.sender;
+    return contextText(this.session_, { recipient, ...(sender === undefined ? {} : { sender }) });
   }
 
   // --- Replies that end the session ----------------------------------------------------------

@@ -91,8 +91,9 @@ async function complete(
 ): Promise<void> {
   c.beginFinish();
   if (facts.hasBareNewline && bareNewlineMode(c) === 'reject') {
+    c.noteFailure(command);
+    endBareNewline(c, 'END-OF-MESSAGE');
     c.dropTransaction();
-    endBareNewline(c, command.toUpperCase());
     c.finish(next);
     return;
   }

@@ -9,10 +9,14 @@ const MAX_SHOWN = 100;
 
 /** The client did not wait for a reply that it needs. */
 export function endUnsynchronized(c: PosternConnection, after: string, data: Buffer): void {
-  const input = printable(data.toString('latin1')).slice(0, MAX_SHOWN);
-  c.parts.logger.info(`improper command pipelining after ${after} from ${c.client}: ${input}`);
+  logPipelining(c, after, data);
   c.send_(PIPELINED);
   c.end();
+}
+
+export function logPipelining(c: PosternConnection, after: string, data: Buffer): void {
+  const input = escaped(data.subarray(0, MAX_SHOWN).toString('latin1'));
+  c.parts.logger.info(`improper command pipelining after ${after} from ${c.client}: ${input}`);
 }
 
 /** A browser, or another program that speaks something else. */
@@ -40,10 +44,27 @@ export function endTimeout(c: PosternConnection, after: string): void {
 
 /** smtpd_forbid_bare_newline = reject */
 export function endBareNewline(c: PosternConnection, after: string): void {
-  const { config, logger } = c.parts;
-  logger.info(`disconnect: bare <LF> received after ${after} from ${c.client}`);
+  const { config } = c.parts;
+  c.logRefusal(after, 'bare <LF> received');
   const code = config.smtpd_forbid_bare_newline_reject_code;
   const text = `${config.myhostname} Error: bare <LF> received`;
   c.send_(reply(code, code >= 500 ? '5.5.2' : '4.5.2', text));
   c.end();
 }
+
+/** As C writes it: `\r\n`, `\303`. */
+const escaped = (text: string): string =>
+  text.replaceAll(/[^ -~]|\\/g, (char) => {
+    const name = ESCAPES[char];
+    return name ?? `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`;
+  });
+const ESCAPES: Readonly<Record<string, string>> = {
+  '\x07': '\\a',
+  '\b': '\\b',
+  '\f': '\\f',
+  '\n': '\\n',
+  '\r': '\\r',
+  '\t': '\\t',
+  '\v': '\\v',
+  '\\': '\\\\',
+};

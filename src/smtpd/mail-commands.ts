@@ -42,7 +42,7 @@ export async function runMail(c: PosternConnection, rest: string): Promise<void>
   }
   const path = parsePathCommand(rest, 'FROM', config.strict_rfc821_envelopes);
   if (!path.ok) {
-    refuse(c, 'MAIL', SYNTAX.MAIL[path.error]);
+    refuseSyntax(c, 'MAIL', path.error, rest);
     return;
   }
   const { address, given, options: words } = path.value;
@@ -58,13 +58,13 @@ export async function runMail(c: PosternConnection, rest: string): Promise<void>
   }
   const limit = config.message_size_limit;
   if (limit > 0 && sizeBytes > limit) {
-    refuse(c, 'MAIL', reply(552, '5.3.4', 'Message size exceeds fixed limit'));
+    refuse(c, 'MAIL', reply(552, '5.3.4', 'Message size exceeds fixed limit'), address);
     return;
   }
   const space = store.acceptsMail(sizeBytes);
   if (!space.ok) {
     c.parts.logger.warning(`not accepting mail: ${printable(space.error.reason)}`);
-    refuse(c, 'MAIL', storeReply(space.error));
+    refuse(c, 'MAIL', storeReply(space.error), address);
     return;
   }
   const tooOften = await rateRefusal(
@@ -104,12 +104,12 @@ export async function runRcpt(c: PosternConnection, rest: string): Promise<void>
   }
   const path = parsePathCommand(rest, 'TO', config.strict_rfc821_envelopes);
   if (!path.ok) {
-    refuse(c, 'RCPT', SYNTAX.RCPT[path.error]);
+    refuseSyntax(c, 'RCPT', path.error, rest);
     return;
   }
   const { address, given, options: words } = path.value;
   if (address === '' || address.startsWith('-')) {
-    refuse(c, 'RCPT', SYNTAX.RCPT.address, given);
+    refuseSyntax(c, 'RCPT', 'address', rest);
     return;
   }
   const options = parseRecipientOptions(words);
@@ -218,7 +218,23 @@ function tooMany(c: PosternConnection, transaction: Transaction, given: string):
   else c.sendQuietly(TOO_MANY);
 }
 
-function refuse(c: PosternConnection, where: string, answer: Reply, recipient?: string): void {
-  c.logRejection(where, answer, recipient === undefined ? {} : { recipient });
+/** An address that cannot be read is worth a warning; a command that is no command is not. */
+function refuseSyntax(
+  c: PosternConnection,
+  where: 'MAIL' | 'RCPT',
+  fault: PathFault,
+  rest: string,
+): void {
+  const path = fault === 'address' ? /<.*>/.exec(rest)?.[0] : undefined;
+  if (path !== undefined) {
+    c.parts.logger.warning(
+      `Illegal address syntax from ${c.client} in ${where} command: ${printable(path)}`,
+    );
+  }
+  c.send_(SYNTAX[where][fault]);
+}
+
+function refuse(c: PosternConnection, where: string, answer: Reply, sender?: string): void {
+  c.logRejection(where, answer, sender === undefined ? {} : { sender });
   c.send_(answer);
 }

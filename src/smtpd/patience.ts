@@ -44,10 +44,10 @@ export class Patience {
     if (code >= 400) this.#errors += 1;
   }
 
-  /** A command that does nothing for mail: above the limit each is an error. */
+  /** A command that does nothing for mail: well above the limit each is an error, too. */
   noteJunk(): void {
-    this.#junk += 1;
     if (this.#junk > this.#config.smtpd_junk_command_limit) this.#errors += 1;
+    this.#junk += 1;
   }
 
   get errors(): number {

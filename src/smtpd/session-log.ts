@@ -4,7 +4,6 @@
 import { printable } from '../log/maillog.ts';
 import type { Reply } from '../mail/reply.ts';
 import type { Peer, Session, TlsSummary } from '../mail/stages.ts';
-import type { Transaction } from './transaction.ts';
 
 /** `name[address]`, with the port where it is wanted. */
 export const clientText = ({ name, address, port }: Peer, showsPort: boolean): string =>
@@ -13,11 +12,10 @@ export const clientText = ({ name, address, port }: Peer, showsPort: boolean): s
 /** `from=<> to=<> proto=ESMTP helo=<x>`, with what is known. */
 export function contextText(
   { helo, protocol, login }: Session,
-  transaction: Pick<Transaction, 'sender'> | undefined,
-  recipient?: string,
+  { sender, recipient }: { readonly sender?: string; readonly recipient?: string },
 ): string {
   const words: string[] = [];
-  if (transaction) words.push(`from=<${transaction.sender}>`);
+  if (sender !== undefined) words.push(`from=<${sender}>`);
   if (recipient !== undefined) words.push(`to=<${recipient}>`);
   words.push(`proto=${protocol}`);
   if (helo !== '') words.push(`helo=<${helo}>`);

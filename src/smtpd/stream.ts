@@ -59,6 +59,11 @@ export class PosternStream extends SMTPStream {
   }
   #chunkLength = 0;
 
+  /** What of it can be seen. */
+  get waiting(): Buffer {
+    return this.#input;
+  }
+
   get isReceivingBody(): boolean {
     return this.#body !== undefined;
   }

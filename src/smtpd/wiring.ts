@@ -13,7 +13,7 @@ import { type NameServer, parseNameServer, parseResolvConf } from '../dns/exchan
 import { openHostsFile } from '../dns/hosts.ts';
 import { type Resolver as Dns, openResolver as openDns } from '../dns/resolver.ts';
 import type { Logger } from '../log/maillog.ts';
-import { openMaps } from '../lookup/maps.ts';
+import { after, openMaps } from '../lookup/maps.ts';
 import {
   type ClientList,
   openClientList,
@@ -35,6 +35,7 @@ import { type ServerLevel, serverLevel } from '../tls/level.ts';
 import { err, ok, type Result } from '../util/result.ts';
 import { splitList } from '../util/text.ts';
 import type { SmtpdParts } from './parts.ts';
+import { unsupportedSetting } from './unsupported.ts';
 
 /** All of `SmtpdParts` that main.cf decides, and what wants writing out at the end. */
 export type Site = Pick<
@@ -74,6 +75,8 @@ export function openSite(
   const dns = openDns({ servers: servers.value, hosts: openHostsFile() });
   const lists = openLists(config, context);
   if (!lists.ok) return lists;
+  const rewritesHeaders = headerRewriting(config, lists.value.mynetworks, context);
+  if (!rewritesHeaders.ok) return rewritesHeaders;
   const logs = { logger, cleanupLogger };
   const rules = openRules(config, context, dns, lists.value.mynetworks, logs);
   if (!rules.ok) return rules;
@@ -90,22 +93,11 @@ export function openSite(
       mayXclient: lists.value.smtpd_authorized_xclient_hosts.match,
       isSaslException: lists.value.smtpd_sasl_exceptions_networks.match,
     },
-    rewritesHeaders: headerRewriting(config, lists.value.mynetworks),
+    rewritesHeaders: rewritesHeaders.value,
     decisions,
     mechanisms: mechanisms.value,
     ...(policy ? { policy } : {}),
   });
-}
-
-/** Settings that would let in whom they should keep out, if they were only ignored. */
-function unsupportedSetting(config: Config): string | undefined {
-  if (config.smtpd_tls_req_ccert) {
-    return 'smtpd_tls_req_ccert = yes: client certificates are not checked here; set it to no';
-  }
-  if (config.smtpd_sasl_auth_enable && config.smtpd_sasl_type !== 'postern') {
-    return `smtpd_sasl_type = ${config.smtpd_sasl_type}: only postern is there; set it, and name the users' tables in smtpd_sasl_backends`;
-  }
-  return undefined;
 }
 
 function mechanismsOf(config: Config, context: LookupContext): Result<Mechanisms, string> {
@@ -220,19 +212,33 @@ async function domainExists(dns: Dns, domain: string): Promise<DomainAnswer> {
   return addresses.kind === 'found' ? 'yes' : 'no';
 }
 
-/** local_header_rewrite_clients, of its forms the ones that need no certificate. */
-function headerRewriting(config: Config, myNetworks: ClientList): SmtpdParts['rewritesHeaders'] {
-  const words = new Set(splitList(config.local_header_rewrite_clients.toLowerCase()));
+/**
+ * local_header_rewrite_clients, of its forms the ones that need no certificate. A table that cannot
+ * answer says no: headers stay as they are.
+ */
+function headerRewriting(
+  config: Config,
+  myNetworks: ClientList,
+  context: LookupContext,
+): Result<SmtpdParts['rewritesHeaders'], readonly string[]> {
+  const elements = splitList(config.local_header_rewrite_clients);
+  const words = new Set(elements.map((word) => word.toLowerCase()));
+  const tables = elements.filter((_, at) => /^check_address_map$/i.test(elements[at - 1] ?? ''));
+  const maps = openMaps('local_header_rewrite_clients', tables.join(' '), context);
+  if (!maps.ok) return err(maps.error.map(({ reason }) => reason));
   const own = ownAddresses(config);
-  return ({ peer, login }: Session) => {
+  return ok(({ peer, login }: Session) => {
     if (words.has('permit_inet_interfaces') && own.has(peer.address)) return true;
     if (words.has('permit_sasl_authenticated') && login) return true;
-    if (!words.has('permit_mynetworks')) return false;
-    const match = myNetworks.match(peer.name, peer.address);
-    return match instanceof Promise
-      ? match.then(({ kind }) => kind === 'yes')
-      : match.kind === 'yes';
-  };
+    const network = words.has('permit_mynetworks')
+      ? after(myNetworks.match(peer.name, peer.address), ({ kind }) => kind === 'yes')
+      : false;
+    return after(network, (isOurs) =>
+      isOurs || maps.value.isEmpty
+        ? isOurs
+        : after(maps.value.find(peer.address), ({ kind }) => kind === 'found'),
+    );
+  });
 }
 
 function nameServers(config: Config): Result<readonly NameServer[], string> {

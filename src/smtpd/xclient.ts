@@ -47,7 +47,8 @@ export async function runXclient(c: PosternConnection, rest: string): Promise<vo
     c.send_(reply(501, '5.5.4', change.error));
     return;
   }
-  const { peer, helo, protocol, isNameTemporary, login } = change.value;
+  const { peer, helo, protocol, isNameTemporary } = change.value;
+  const login = c.parts.config.smtpd_sasl_auth_enable ? change.value.login : undefined;
   const { login: _old, ...kept } = c.session_;
   c.peer = { ...c.peer, ...peer };
   if (isNameTemporary !== undefined) c.isNameTemporary = isNameTemporary;

@@ -4,10 +4,10 @@
  */
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { YES } from '../../src/lookup/match-list.ts';
+import { NO, YES } from '../../src/lookup/match-list.ts';
 import { AnvilCounters } from '../../src/net/limits.ts';
 import { Client, startSmtpd } from '../smtpd/harness.ts';
-import { freePort, startPostfix, until } from '../support/instance.ts';
+import { freePorts, startPostfix, until } from '../support/instance.ts';
 
 /** Lines to send; each gets its reply before the next. `+` in front: together with the one before. */
 export type Dialog = readonly string[];
@@ -27,51 +27,68 @@ const BASE = {
   smtpd_relay_restrictions: 'permit_sasl_authenticated, reject_unauth_destination',
   smtpd_error_sleep_time: '0s',
   // ETRN is not here yet.
-  smtpd_discard_ehlo_keywords: 'ETRN',
+  smtpd_discard_ehlo_keywords: 'ETRN, VRFY',
   inet_protocols: 'all',
 };
 
-export async function playBoth(
-  main: Readonly<Record<string, string>>,
-  dialogs: readonly Dialog[],
-): Promise<Both> {
-  const port = await freePort();
+export type Case = {
+  readonly main: Readonly<Record<string, string>>;
+  readonly dialogs: readonly Dialog[];
+};
+
+/** One Postfix with a service for each case; the answers are in the order of the cases. */
+export async function playCases(cases: readonly Case[]): Promise<Both[]> {
+  const ports = await freePorts(cases.length);
   const postfix = await startPostfix({
-    main: { ...BASE, ...main },
-    master: `127.0.0.1:${port} inet n - n - - smtpd\n`,
+    main: BASE,
+    master: cases.map(({ main }, at) => row(`case${at}`, ports[at] ?? 0, main)).join(''),
   });
+  try {
+    const answers: Both[] = [];
+    for (const [at, one] of cases.entries()) {
+      const theirs = await playAll(ports[at] ?? 0, one.dialogs);
+      const lines = (): string[] => smtpdLines(postfix.log(), `case${at}`);
+      await until('Postfix has logged all', () => countEnds(lines()) >= one.dialogs.length);
+      const ours = await playOurs(one);
+      answers.push({ theirs: { replies: theirs, log: cleaned(lines()) }, ours });
+    }
+    return answers;
+  } finally {
+    await postfix.stop();
+  }
+}
+
+const row = (name: string, port: number, main: Case['main']): string =>
+  `127.0.0.1:${port} inet n - n - - smtpd\n${Object.entries({ ...main, syslog_name: name })
+    .map(([key, value]) => `  -o { ${key} = ${value} }\n`)
+    .join('')}`;
+
+async function playOurs({ main, dialogs }: Case): Promise<Said> {
   const counters = new AnvilCounters(60_000);
   const own = await startSmtpd({
     main: { ...BASE, local_recipient_maps: '', ...main },
     parts: {
-      service: 'SERVICE',
       anvil: { count: (client, event) => counters.event('x', client, event, 0) },
       clients: {
-        isUnlimited: () => (main['smtpd_client_event_limit_exceptions'] ? YES : { kind: 'no' }),
-        maySendBareNewline: () => ({ kind: 'no' }),
+        isUnlimited: () => (main['smtpd_client_event_limit_exceptions'] ? YES : NO),
+        maySendBareNewline: () => NO,
         mayXclient: (_name, address) =>
-          address === main['smtpd_authorized_xclient_hosts'] ? YES : { kind: 'no' },
-        isSaslException: () => ({ kind: 'no' }),
+          address === main['smtpd_authorized_xclient_hosts'] ? YES : NO,
+        isSaslException: () => NO,
       },
     },
   });
   try {
-    const theirs = await playAll(port, dialogs);
-    const ours = await playAll(own.port, dialogs);
-    const count = theirs.length > 0 ? dialogs.length : 0;
-    const isOver = (log: readonly string[]): boolean =>
-      log.filter((line) => line.startsWith('disconnect from')).length >= count;
-    await until('Postfix has logged all', () => isOver(smtpdLines(postfix.log())));
-    await until('all is logged', () => isOver(own.log));
-    return {
-      theirs: { replies: theirs, log: cleaned(smtpdLines(postfix.log())) },
-      ours: { replies: ours, log: cleaned(own.log) },
-    };
+    const replies = await playAll(own.port, dialogs);
+    await until('all is logged', () => countEnds(own.log) >= dialogs.length);
+    return { replies, log: cleaned(own.log) };
   } finally {
     await own.close();
-    await postfix.stop();
   }
 }
+
+const countEnds = (log: readonly string[]): number =>
+  log.filter((line) => line.startsWith('disconnect from')).length;
 
 async function playAll(port: number, dialogs: readonly Dialog[]): Promise<string[]> {
   const replies: string[] = [];
@@ -79,7 +96,8 @@ async function playAll(port: number, dialogs: readonly Dialog[]): Promise<string
     const client = new Client(connect({ port, host: '127.0.0.1', noDelay: true }));
     const say = async (what: string): Promise<void> => {
       const got = await client.reply();
-      replies.push(`${at + 1} ${what}\n  ${got.replaceAll('\n', '\n  ')}`);
+      const text = got.replace(/queued as \w+/, 'queued as ID').replaceAll('\n', '\n  ');
+      replies.push(`${at + 1} ${what}\n  ${text}`);
     };
     await say('(connected)');
     for (let i = 0; i < dialog.length && !client.isClosed; i += 1) {
@@ -97,10 +115,10 @@ async function playAll(port: number, dialogs: readonly Dialog[]): Promise<string
   return replies;
 }
 
-const smtpdLines = (log: string): string[] =>
+const smtpdLines = (log: string, name: string): string[] =>
   log.split('\n').flatMap((line) => {
-    const text = /postfix\/smtpd\[\d+\]: (.*)$/.exec(line)?.[1];
-    return text === undefined ? [] : [text];
+    const [, service, text = ''] = / (\w+)\/smtpd\[\d+\]: (.*)$/.exec(line) ?? [];
+    return service === name ? [text] : [];
   });
 
 const cleaned = (log: readonly string[]): string[] =>

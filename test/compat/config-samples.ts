@@ -1,4 +1,6 @@
 /** Configurations for test/compat/postconf.test.ts: ordinary, odd and faulty ones. */
+import fc from 'fast-check';
+
 export type Sample = {
   readonly what: string;
   readonly main: string;
@@ -59,9 +61,9 @@ misspelt_destination = a
   },
   {
     what: 'parameters of the user in master.cf',
-    main: 'my_networks = 10.0.0.0/8\nsmtpd_restriction_classes = strict_ones\n',
+    main: 'my_networks = 10.0.0.0/8\nsmtpd_restriction_classes = strict_ones\nmyorigin = $only_here\n',
     master: `${SMTPD} -o mynetworks=$my_networks -o my_local=$my_missing -o strict_ones=reject
- -o smtpd_banner=$my_local -o wrong_name=1
+ -o smtpd_banner=$my_local -o wrong_name=1 -o only_here=x
 `,
   },
   {
@@ -163,3 +165,72 @@ smtp inet n - n - 7 smtpd -o smtpd_banner=later
     master: `${SMTPD} -o smtpd_banner=\${x\n`,
   },
 ];
+
+/** Values of every form, nested. */
+export const { text: anyValue } = fc.letrec<{ text: string; piece: string; group: string }>(
+  (tie) => {
+    const blank = fc.constantFrom('', ' ', '  ');
+    const name = fc.constantFrom('full', 'empty', 'hollow', 'number', 'level', 'missing');
+    const operator = fc.constantFrom('==', '!=', '<', '<=', '>', '>=');
+    const levels = fc.constantFrom('<level', '<=level', '>level', '>=level', '==level', '!=level');
+    const level = fc.constantFrom('{1}', '{3.6}', '{3.10}', '{3.6.1}', '{$level}');
+    const test = fc.oneof(
+      fc.tuple(blank, name, blank).map((parts) => parts.join('')),
+      fc
+        .tuple(tie('group'), blank, operator, blank, tie('group'), blank)
+        .map((parts) => parts.join('')),
+      fc.tuple(level, blank, levels, blank, level, blank).map((parts) => parts.join('')),
+    );
+    const choice = fc.oneof(
+      fc.tuple(fc.constantFrom('?', ':'), blank, tie('group')).map((parts) => parts.join('')),
+      fc
+        .tuple(fc.constant('?'), tie('group'), blank, fc.constant(':'), blank, tie('group'), blank)
+        .map((parts) => parts.join('')),
+      fc.constantFrom('?plain word', ': plain $full', '??odd:text', '?{a}: tail $number'),
+    );
+    return {
+      text: fc.array(tie('piece'), { maxLength: 4 }).map((parts) => parts.join('')),
+      group: tie('text').map((text) => `{${text}}`),
+      piece: fc.oneof(
+        { maxDepth: 4, depthIdentifier: 'piece' },
+        fc.constantFrom('word', ' ', '12', '9', '$$', '$full.', '${hollow}', '$(empty)', '( a b )'),
+        name.map((each) => `$${each}`),
+        fc.tuple(test, choice).map(([head, tail]) => `\${${head}${tail}}`),
+        fc.tuple(tie('group'), operator, tie('group')).map((parts) => `\${${parts.join('')}}`),
+      ),
+    };
+  },
+);
+
+const column = (...words: readonly string[]) => fc.constantFrom(...words);
+const long = fc.array(column('flags=R', 'user=a', '${nexthop}', 'x', 'argv=/bin/a', '$sender,'), {
+  minLength: 1,
+  maxLength: 5,
+});
+const option = fc.oneof(
+  column('-v', '-D', '-vD', '-bb=c', '-a=', '--x'),
+  long.map((words) => `-o {b=${words.join('  ')}}`),
+  long.map((words) => `-o { b = ${words.join(' ')} }`),
+  column('-ob=c', '-o b=c', '-vo b=c', '-o b=$mydomain', '-o{a=b}'),
+);
+const argument = fc.oneof(
+  column('argv=/usr/bin/something-long', '$nexthop!rmail', '($recipient)', '-a', '{a}x', 'a{b c}'),
+  long.map((words) => `{ ${words.join(' ')} }`),
+);
+
+/** A master.cf line of any form; names are added by who uses it. */
+export const anyRow: fc.Arbitrary<string> = fc
+  .tuple(
+    column('unix', 'fifo', 'unix-dgram', 'pass'),
+    column('y', 'n', '-'),
+    column('y', 'n', '-'),
+    column('y', 'n', '-'),
+    column('0', '60', '5?', '-', '-?'),
+    column('0', '12', '-'),
+    column('pipe', '/usr/lib/x/pipe', 'smtp', 'a-command-with-a-rather-long-name-of-its-own'),
+    fc.array(option, { maxLength: 4 }).map((words) => words.join(' ')),
+    fc
+      .array(argument, { maxLength: 4 })
+      .map((words) => (words.length > 0 ? `first ${words.join('\n\t')}` : '')),
+  )
+  .map((parts) => parts.join(' '));

@@ -334,6 +334,13 @@ export const CASES: readonly MessageCase[] = [
     { rcpts: ['"u@far.example"@here.example'] },
     { rcpts: ['you@far.example', 'vee@here.example', 'v1@far.example'] },
   ]),
+  ...cases('full', 'missing-from', [
+    { mail: 'root', text: 'Subject: x\n\nbody\n' },
+    { mail: 'cee@here.example', text: 'Subject: x\n\nbody\n' },
+    { mail: 'x@host.m.example', text: 'Subject: x\n\nbody\n' },
+    { mail: '"q q"@here.example', text: 'Subject: x\n\nbody\n' },
+    { mail: '', text: 'Subject: x\n\nbody\n' },
+  ]),
   ...cases('classes', 'envelope', [
     { mail: 'cee@here.example', rcpts: ['cee@here.example'] },
     { mail: 'ess@here.example' },

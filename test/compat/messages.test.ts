@@ -134,12 +134,16 @@ async function sendAll(
     }
   }
   const ids = [...replies.values()].flatMap((text) => /queued as (\w+)/.exec(text)?.[1] ?? []);
-  await until('all mail has left', () => {
-    const ended = new Set(
-      [...server.log().matchAll(/ (\w+): (?:removed|hold: |discard: )/g)].map(([, id]) => id),
-    );
-    return ids.every((id) => ended.has(id));
-  });
+  await until(
+    'all mail has left',
+    () => {
+      const ended = new Set(
+        [...server.log().matchAll(/ (\w+): (?:removed|hold: |discard: )/g)].map(([, id]) => id),
+      );
+      return ids.every((id) => ended.has(id));
+    },
+    90_000,
+  );
   return replies;
 }
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { needs, needsRoot } from '../support/programs.ts';
-import { type Dialog, playBoth } from './both.ts';
+import { type Dialog, playCases } from './both.ts';
 
 const RELAY = ['MAIL FROM:<a@b.example>', 'RCPT TO:<x@remote.example>', 'RSET'];
 const FORMS = [
@@ -10,7 +10,7 @@ const FORMS = [
   'XCLIENT NAME',
   'XCLIENT FOO=bar',
   'XCLIENT NAME=bad+2',
-  'XCLIENT NAME=with space',
+  'XCLIENT ADDR=127.0.0.1 space',
   'XCLIENT NAME=-bad-',
   'XCLIENT ADDR=300.1.1.1',
   'XCLIENT ADDR=IPV6:zzz',
@@ -19,7 +19,6 @@ const FORMS = [
   'XCLIENT PROTO=LMTP',
   'XCLIENT DESTADDR=x',
   'XCLIENT DESTPORT=x',
-  'XCLIENT NAME=a+2Eexample+00',
   'XCLIENT ADDR=[192.0.2.1]',
   'XCLIENT HELO=',
   `XCLIENT HELO=${'h'.repeat(300)}`,
@@ -52,20 +51,21 @@ const DIALOGS: readonly Dialog[] = [
 
 const skip = { ...needs('postfix'), ...needsRoot() };
 
-test('XCLIENT of an authorized client', skip, async () => {
-  const both = await playBoth(
+test('XCLIENT of an authorized client, and of anybody else', skip, async () => {
+  const answers = await playCases([
     {
-      smtpd_authorized_xclient_hosts: '127.0.0.1',
-      smtpd_hard_error_limit: '100',
-      smtpd_client_restrictions: 'reject_unknown_client_hostname',
+      main: {
+        smtpd_authorized_xclient_hosts: '127.0.0.1',
+        smtpd_hard_error_limit: '100',
+        smtpd_client_restrictions: 'reject_unknown_client_hostname',
+      },
+      dialogs: DIALOGS,
     },
-    DIALOGS,
-  );
-  assert.deepEqual(both.ours.replies, both.theirs.replies);
-  assert.deepEqual(both.ours.log, both.theirs.log);
-});
-
-test('XCLIENT of anybody else', skip, async () => {
-  const both = await playBoth({}, [['EHLO c', 'XCLIENT NAME=a.example ADDR=192.0.2.1', 'QUIT']]);
-  assert.deepEqual(both.ours, both.theirs);
+    { main: {}, dialogs: [['EHLO c', 'XCLIENT NAME=a.example ADDR=192.0.2.1', 'QUIT']] },
+  ]);
+  assert.equal(answers.length, 2);
+  for (const { ours, theirs } of answers) {
+    assert.deepEqual(ours.replies, theirs.replies);
+    assert.deepEqual(ours.log, theirs.log);
+  }
 });

@@ -8,7 +8,10 @@ const CASES: readonly [spec: string, key: string, value: string][] = [
   ['static:any thing', 'x', 'any thing'],
   ['static:{ a b }', 'x', 'a b'],
   ['inline:{a=1, {b = x, y}}', 'b', 'x, y'],
-  ['inline:{a=1, a=2}', 'A', '1'],
+  ['inline:{a=1, a=2}', 'A', '2'],
+  ['inline:{ {"x y"=quoted} }', '"x y"', 'quoted'],
+  ['inline:{ {x y=bare} }', 'x y', '<misconfigured>'],
+  ['inline:{STRASSE=ss}', 'straße', 'ss'],
   ['inline:{a=1}', 'c', '<absent>'],
   ['inline:{}', 'c', '<misconfigured>'],
   ['inline:{a}', 'a', '<misconfigured>'],
@@ -24,7 +27,22 @@ const CASES: readonly [spec: string, key: string, value: string][] = [
   ['cidr:{{10.0.0.0/8 ten}, {0.0.0.0/0 all}}', '10.1.2.3', 'ten'],
   ['pcre:{{/^(.*)@x$/ $1@y}}', 'U@X', 'U@y'],
   ['regexp:{{/[[:digit:]]+/ number}}', 'a12', 'number'],
-  ['nis:mail.aliases', 'a', '<misconfigured>'],
+  ['unionmap:{inline:{a=1}, regexp:{{/b/ 2}}}', 'b', '2'],
+  ['unionmap:{}', 'a', '<misconfigured>'],
+  ['unionmap:{a}', 'a', '<misconfigured>'],
+  ['randmap:{}', 'a', '<misconfigured>'],
+  ['static:{ open', 'a', '<misconfigured>'],
+  ['internal:x', 'a', '<absent>'],
+  ['environ:x', 'no_such_variable', '<absent>'],
+  ['debug:inline:{a=1}', 'a', '1'],
+  ['unix:group.byname', 'root', 'root:x:0:'],
+  ['unix:nothing', 'root', '<misconfigured>'],
+  ['mongodb:x', 'a', '<retry>'],
+  ['nis:mail.aliases', 'a', '<retry>'],
+  ['nisplus:x', 'a', '<retry>'],
+  ['netinfo:x', 'a', '<retry>'],
+  ['sdbm:/x', 'a', '<retry>'],
+  ['nosuch:x', 'a', '<misconfigured>'],
   ['texthash:/no/such/file', 'a', '<misconfigured>'],
   ['hash:/no/such/file', 'a', '<misconfigured>'],
   ['hash:relative', 'a', '<misconfigured>'],
@@ -39,6 +57,7 @@ for (const [spec, key, value] of CASES) {
 test('openTable() takes only type:name', (t) => {
   assert.equal(openTable('hash', bench(t)).ok, false);
   assert.equal(openTable('example.org', bench(t)).ok, false);
+  assert.equal(openTable('static:', bench(t)).ok, false);
 });
 
 test('openTable() opens a table once, and warns once that it cannot', (t) => {

@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { parseAddressList } from '../../src/mail/tok822.ts';
+import {
+  externalizeList,
+  externalizeTokens,
+  internalize,
+  parseAddressList,
+  parseTokens,
+  quoteAddress,
+  scanTokens,
+} from '../../src/mail/tok822.ts';
 
 const CASES: readonly [text: string, addresses: readonly string[] | undefined][] = [
   ['user@example.org', ['user@example.org']],
@@ -39,3 +47,42 @@ test('parseAddressList() ends on any text', () => {
     }),
   );
 });
+
+const ODD = fc.string({ unit: fc.constantFrom(...'a@.,;:<>()"\\[] %!|\n\t\x00\x7f\xe4') });
+
+test('what a list is written as is read as the same list', () => {
+  fc.assert(
+    fc.property(ODD, (text) => {
+      const once = externalizeList(parseTokens(text));
+      const twice = externalizeList(parseTokens(once));
+      assert.equal(externalizeList(parseTokens(twice)), twice);
+    }),
+  );
+});
+
+test('an address that needs no more quotes keeps its form', () => {
+  fc.assert(
+    fc.property(ODD, (text) => {
+      const internal = internalize(scanTokens(quoteAddress(text)));
+      assert.equal(typeof externalizeTokens(scanTokens(quoteAddress(internal))), 'string');
+    }),
+  );
+});
+
+const LISTS: readonly [text: string, written: string][] = [
+  ['Name <a@b>, c', 'Name <a@b>,\nc'],
+  ['a b', 'a,\nb'],
+  ['a@b (comment), c', 'a@b (comment),\nc'],
+  ['me (comment) @b', 'me@b (comment)'],
+  ['group: a, b;', 'group: a,\nb;'],
+  // Postfix loses the blank too.
+  ['a <b@c> d <e@f>', 'a <b@c>d <e@f>'],
+  ['"q \\" q" <a@b>', '"q \\" q" <a@b>'],
+  [`${'(c) '.repeat(80)}a@b`, '<a@b>'],
+];
+
+for (const [text, written] of LISTS) {
+  test(`a list ${JSON.stringify(text.slice(0, 30))} is written anew`, () => {
+    assert.equal(externalizeList(parseTokens(text)), written);
+  });
+}

@@ -13,12 +13,13 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { openCleanup } from '../../src/cleanup/cleanup.ts';
+import { type Cleanup, openCleanup, type Source } from '../../src/cleanup/cleanup.ts';
 import { sendmail } from '../../src/cmd/sendmail.ts';
 import type { Logger } from '../../src/log/maillog.ts';
 import { openMaps } from '../../src/lookup/maps.ts';
 import { lookupContext } from '../../src/lookup/open.ts';
 import type { QueueEntry } from '../../src/mail/stages.ts';
+import { spendProof } from '../../src/pickup/caller.ts';
 import { type Drop, formatHead } from '../../src/pickup/maildrop.ts';
 import { openPickup } from '../../src/pickup/pickup.ts';
 import { testConfig } from '../support/config.ts';
@@ -60,12 +61,18 @@ function openWorld() {
     virtualAliases: virtualAliases.value,
     addressContext: { recipient_delimiter: '', isLocal },
   });
+  const cleaner = { begin: (source: Source) => cleanup.begin(source) };
+  const parts: { refused: string | null; readonly cleaner: { begin: Cleanup['begin'] } } = {
+    refused: null,
+    cleaner,
+  };
   const store = memoryStore();
   const arrived: QueueEntry[] = [];
   const pickup = openPickup({
     config: () => config,
     directory,
-    cleanup: () => cleanup,
+    cleanup: () => parts.cleaner,
+    refusedTo: async () => parts.refused,
     store,
     arrived: (entry) => void arrived.push(entry),
     logger,
@@ -73,7 +80,7 @@ function openWorld() {
     nowMs: () => 1_700_000_000_000,
   });
   const drop = (name: string, text: string) => writeFileSync(join(directory, name), text);
-  return { root, directory, lines, store, arrived, pickup, drop };
+  return { root, parts, directory, lines, store, arrived, pickup, drop };
 }
 
 test('a drop becomes a message of its owner, with CRLF line ends, and is removed', async () => {
@@ -164,3 +171,47 @@ for (const [what, directoryMode, fileMode] of MODES) {
     assert.equal(statSync(join(maildrop, name)).mode & 0o777, fileMode);
   });
 }
+
+test('a drop that makes our own code fail is set aside, and the next one is taken', async () => {
+  const { root, directory, arrived, pickup, drop, parts } = openWorld();
+  drop('1.mail', `${formatHead({ ...DROP, sender: 'poison' })}Subject: x\n\n`);
+  drop('2.mail', `${formatHead(DROP)}Subject: y\n\n`);
+  const { begin } = parts.cleaner;
+  parts.cleaner.begin = (source) => {
+    if (source.sender === 'poison') throw new TypeError('no such thing');
+    return begin(source);
+  };
+  await pickup.run();
+  assert.equal(arrived.length, 1);
+  assert.deepEqual(readdirSync(directory), []);
+  assert.deepEqual(readdirSync(join(root, 'maildrop-corrupt')), ['1.mail']);
+});
+
+test('a drop of a user who may not submit is set aside', async () => {
+  const { directory, arrived, pickup, drop, parts, lines } = openWorld();
+  parts.refused = 'games(5)';
+  drop('1.mail', `${formatHead(DROP)}Subject: x\n\n`);
+  await pickup.run();
+  assert.equal(arrived.length, 0);
+  assert.deepEqual(readdirSync(directory), []);
+  assert.ok(lines.some((line) => line.includes('user games(5) is not allowed to submit mail')));
+});
+
+test('a proof of identity is good once, for its owner, and only where it holds its name', async () => {
+  const directory = mkdtempSync(join(base, 'p'));
+  const name = `${'0123456789abcdef'.repeat(2)}.ask`;
+  const write = (file: string, text: string) => writeFileSync(join(directory, file), text);
+  assert.equal(await spendProof(directory, name), undefined, 'not there');
+  write(name, name);
+  assert.equal(await spendProof(directory, name), process.getuid?.());
+  assert.equal(await spendProof(directory, name), undefined, 'spent');
+  write(name, 'x'.repeat(name.length));
+  assert.equal(await spendProof(directory, name), undefined, 'another text');
+  write('linked', name);
+  linkSync(join(directory, 'linked'), join(directory, name));
+  assert.equal(await spendProof(directory, name), undefined, 'a hard link');
+  write('other', name);
+  symlinkSync(join(directory, 'other'), join(directory, name));
+  assert.equal(await spendProof(directory, name), undefined, 'a symbolic link');
+  assert.equal(await spendProof(directory, '../x'), undefined, 'no name of a proof');
+});

@@ -632,3 +632,42 @@ test('a recipient that local passes on is delivered by the other transport, and 
   assert.equal(store.entries.size, 0);
   await qmgr.drain();
 });
+
+test('what was due and had no room is taken up as soon as there is some', async () => {
+  const { qmgr, store, clock } = openHarness({
+    qmgr_message_active_limit: '4',
+    default_destination_concurrency_limit: '100',
+  });
+  addAgent(qmgr, sent);
+  for (let i = 0; i < 20; i += 1) {
+    await put(store, { dueMs: clock.nowMs, recipients: recipients(`u@d${i}.example`) });
+  }
+  await qmgr.scan();
+  // Each further look is 50 ms away: well within the 10 s of the next regular one.
+  for (let i = 0; i < 300 && store.entries.size > 0; i += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  assert.equal(store.entries.size, 0);
+  await qmgr.drain();
+});
+
+test('a recipient whose expansion failed in part bounces with that reason, and the rest is forwarded', async () => {
+  const { qmgr, store, lines } = openHarness();
+  let isFirst = true;
+  const { requests } = addAgent(qmgr, (request) => {
+    if (!isFirst) return sent(request);
+    isFirst = false;
+    const [recipient] = recipients('far@away.example');
+    assert.ok(recipient);
+    return {
+      ...outcome('bounced')(request),
+      forwards: [{ index: 0, sender: request.sender, recipients: [recipient], prepend: '' }],
+    };
+  });
+  qmgr.arrived(await put(store, { recipients: recipients('list@example.org') }));
+  await turns();
+  assert.equal(count(lines, 'dsn=5.1.1, status=bounced (host said so)'), 1);
+  assert.equal(requests[1]?.request.recipients[0]?.address, 'far@away.example');
+  assert.equal(store.entries.size, 0);
+  await qmgr.drain();
+});

@@ -73,6 +73,7 @@ const MAPS = {
   local_recipient_maps: 'inline:{joe=x, full@example.org=x}',
   relay_recipient_maps: 'inline:{r@relay.example=x}',
   virtual_mailbox_maps: 'inline:{v@boxes.example=x}',
+  canonical_maps: 'inline:{renamed@example.org=x@y.example}',
   virtual_alias_maps: 'inline:{a@alias.example=joe, forwarded@example.org=x@y.example}',
   recipient_delimiter: '+',
 };
@@ -82,6 +83,7 @@ const EXISTS: readonly [address: string, answer: string][] = [
   ['joe+ext@example.org', 'yes'],
   ['full@example.org', 'yes'],
   ['forwarded@example.org', 'yes'],
+  ['renamed@example.org', 'yes'],
   ['none@example.org', 'local recipient table'],
   ['r@relay.example', 'yes'],
   ['none@relay.example', 'relay recipient table'],
@@ -105,7 +107,7 @@ for (const [address, answer] of EXISTS) {
 test('recipientExists() accepts everything without tables, and never says no in doubt', async () => {
   const joe = { address: 'joe@example.org', addressClass: 'local' } as const;
   assert.equal((await parts().tables.recipientExists(joe)).kind, 'yes');
-  for (const name of ['local_recipient_maps', 'virtual_alias_maps']) {
+  for (const name of ['local_recipient_maps', 'virtual_alias_maps', 'canonical_maps']) {
     const { tables } = parts({ ...MAPS, [name]: 'fail:x' });
     assert.equal((await tables.recipientExists(joe)).kind, 'retry');
   }

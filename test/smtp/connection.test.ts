@@ -5,7 +5,7 @@ import SMTPConnection from 'nodemailer/lib/smtp-connection';
 import { SmtpClient } from '../../src/smtp/client.ts';
 import { OVERRIDDEN_MEMBERS } from '../../src/smtp/connection.ts';
 import { xtext } from '../../src/smtp/envelope.ts';
-import { parseLogin } from '../../src/smtp/login.ts';
+import { parseLogin, passwordLookup } from '../../src/smtp/login.ts';
 import { parseNextHops } from '../../src/smtp/nexthop.ts';
 import { readReplies } from '../../src/smtp/reply-reader.ts';
 
@@ -102,4 +102,20 @@ for (const [bytes, replies, fault] of REPLIES) {
 test('small values', () => {
   assert.equal(xtext('a+b=c d'), 'a+2Bb+3Dc+20d');
   assert.deepEqual(parseLogin('u:p:q'), { user: 'u', pass: 'p:q' });
+});
+
+test('the login of a host goes before that of the next hop', async () => {
+  const asked: string[] = [];
+  const find = async (key: string) => {
+    asked.push(key);
+    return key === '[mx.test]:587'
+      ? ({ kind: 'found', value: 'user:pass' } as const)
+      : ({ kind: 'absent' } as const);
+  };
+  const lookup = passwordLookup({ find } as never);
+  assert.deepEqual(await lookup('[mx.test]:587', 'mx.test'), {
+    ok: true,
+    value: { user: 'user', pass: 'pass' },
+  });
+  assert.deepEqual(asked, ['mx.test', '[mx.test]:587']);
 });

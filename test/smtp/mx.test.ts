@@ -1,6 +1,7 @@
 /** What a stranger's DNS may name: ourselves, nothing, an alias. No connection goes out. */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { orderHosts } from '../../src/dns/mx.ts';
 import { openResolver } from '../../src/dns/resolver.ts';
 import { deliver } from '../../src/smtp/deliver.ts';
 import { isThisHost } from '../../src/smtp/this-host.ts';
@@ -122,4 +123,24 @@ test('addresses that mean this host', () => {
   ]) {
     assert.equal(isThisHost(there), false, there);
   }
+});
+
+test('smtp_address_preference orders hosts of the same preference, and no others', () => {
+  const host = (address: string, preference: number) => ({ host: 'x', address, preference });
+  const hosts = [
+    host('192.0.2.1', 10),
+    host('2001:db8::1', 10),
+    host('2001:db8::2', 5),
+    host('192.0.2.2', 10),
+  ];
+  let turn = 0;
+  const random = (): number => [0.1, 0.9, 0.5, 0.3][turn++ % 4] ?? 0;
+  const order = (preferred?: 4 | 6): string[] => {
+    turn = 0;
+    return orderHosts(hosts, random, preferred).map(({ address }) => address);
+  };
+  assert.deepEqual(order(), ['2001:db8::2', '192.0.2.1', '192.0.2.2', '2001:db8::1']);
+  assert.deepEqual(order(6), ['2001:db8::2', '2001:db8::1', '192.0.2.1', '192.0.2.2']);
+  turn = 0;
+  assert.deepEqual(order(4).slice(0, 2), ['2001:db8::2', '192.0.2.1']);
 });

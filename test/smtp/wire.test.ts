@@ -21,7 +21,12 @@ async function wire(
   bytes: Buffer,
   form: Partial<WireForm>,
   chunkSize?: number,
-): Promise<{ readonly text: string; readonly breaks: number; readonly isSame: boolean }> {
+): Promise<{
+  readonly text: string;
+  readonly breaks: number;
+  readonly isSame: boolean;
+  readonly hasDotLines: boolean;
+}> {
   let breaks = 0;
   const body = bodyOf(bytes, chunkSize);
   const made = wireBody(body, false, {
@@ -37,7 +42,12 @@ async function wire(
   const pieces: Buffer[] = [];
   for await (const piece of made.value.body.chunks) pieces.push(piece);
   const whole = made.value.body.bytes ?? Buffer.concat(pieces);
-  return { text: whole.toString('latin1'), breaks, isSame: made.value.body === body };
+  return {
+    text: whole.toString('latin1'),
+    breaks,
+    isSame: made.value.body === body,
+    hasDotLines: made.value.hasDotLines,
+  };
 }
 
 const x = (count: number): string => 'x'.repeat(count);
@@ -215,6 +225,15 @@ for (const [what, text, expected] of PARTS) {
     }
   });
 }
+
+test('a line that begins with a dot after a soft break is one to be stuffed', async () => {
+  const bytes = Buffer.from(crlf('Content-Transfer-Encoding: 8bit', '', `${x(73)}.\xfc`), 'latin1');
+  for (const size of [undefined, 7]) {
+    const made = await wire(bytes, { isConverted: true }, size);
+    assert.match(made.text, /=\r\n\.=FC\r\n$/);
+    assert.equal(made.hasDotLines, true);
+  }
+});
 
 test('parts that lie too deep are an error, not half a conversion', () => {
   const levels = Array.from({ length: 110 }, (_, i) =>

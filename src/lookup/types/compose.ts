@@ -4,13 +4,13 @@
  *
  * @see DATABASE_README
  */
-import { ABSENT, type Lookup, type Table } from '../table.ts';
+import { ABSENT, type Lookup, type LookupOptions, type Table } from '../table.ts';
 
 export function unionTable(name: string, tables: readonly Table[]): Table {
-  const lookup = async (key: string): Promise<Lookup> => {
+  const lookup = async (key: string, options?: LookupOptions): Promise<Lookup> => {
     const values: string[] = [];
     for (const table of tables) {
-      const answer = await table.lookup(table.keys === 'fixed' ? key.toLowerCase() : key);
+      const answer = await table.lookup(table.keys === 'fixed' ? key.toLowerCase() : key, options);
       if (answer.kind === 'found') values.push(answer.value);
       else if (answer.kind !== 'absent') return answer;
     }
@@ -20,10 +20,13 @@ export function unionTable(name: string, tables: readonly Table[]): Table {
 }
 
 export function pipeTable(name: string, tables: readonly Table[]): Table {
-  const lookup = async (key: string): Promise<Lookup> => {
+  const lookup = async (key: string, options?: LookupOptions): Promise<Lookup> => {
     let value = key;
     for (const table of tables) {
-      const answer = await table.lookup(table.keys === 'fixed' ? value.toLowerCase() : value);
+      const answer = await table.lookup(
+        table.keys === 'fixed' ? value.toLowerCase() : value,
+        options,
+      );
       if (answer.kind !== 'found') return answer;
       value = answer.value;
     }

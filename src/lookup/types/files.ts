@@ -36,7 +36,8 @@ export function inlineTable(name: string, { format }: FileContext): Result<Table
 
 export function staticValue(name: string, { format }: FileContext): Result<Table, Fault> {
   const inner = name.startsWith('{') ? stripBraces(name) : name;
-  if (inner === undefined) return err({ reason: `bad static:name syntax: missing '}' in "${name}"` });
+  if (inner === undefined)
+    return err({ reason: `bad static:name syntax: missing '}' in "${name}"` });
   const value = format?.hasFileValues ? fileValue(inner) : ok(inner);
   return value.ok ? ok(staticTable(name, value.value)) : err({ reason: value.error });
 }

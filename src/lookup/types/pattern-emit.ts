@@ -73,11 +73,7 @@ function sourceOf(node: Node, hasLines: boolean): string | undefined {
   }
 }
 
-function joined(
-  nodes: readonly Node[],
-  separator: string,
-  hasLines: boolean,
-): string | undefined {
+function joined(nodes: readonly Node[], separator: string, hasLines: boolean): string | undefined {
   const parts: string[] = [];
   for (const node of nodes) {
     const part = sourceOf(node, hasLines);

@@ -12,14 +12,10 @@ export type Captures = Int32Array;
 
 export type Steps = { left: number };
 
-/** Groups of groups: how deep the match may nest before it counts as runaway. */
-const MAX_DEPTH = 3000;
-
 type Run = {
   readonly subject: string;
   readonly captures: Captures;
   readonly steps: Steps;
-  depth: number;
 };
 type Next = (at: number) => boolean;
 type Matcher = (run: Run, at: number, next: Next) => boolean;
@@ -39,9 +35,9 @@ export type Engine = (
 export function engineOf({ root, groups }: Pattern, dropsEmpty: boolean): Engine {
   const matcher = compile(root, dropsEmpty);
   const isAnchored = startsAtStart(root);
-  return (subject, from, steps, wantedEnd) => {
+  const search: Engine = (subject, from, steps, wantedEnd) => {
     const captures: Captures = new Int32Array(2 * (groups + 1)).fill(-1);
-    const run: Run = { subject, captures, steps, depth: 0 };
+    const run: Run = { subject, captures, steps };
     for (let at = from; at <= subject.length; at += 1) {
       const isFound = matcher(run, at, (end) => {
         if (wantedEnd !== undefined && end !== wantedEnd) return false;
@@ -55,6 +51,15 @@ export function engineOf({ root, groups }: Pattern, dropsEmpty: boolean): Engine
       captures.fill(-1);
     }
     return null;
+  };
+  return (...words) => {
+    try {
+      return search(...words);
+    } catch (error) {
+      // A match is as deep as it is long; one that fills the stack has used up what it may.
+      if (error instanceof RangeError) return 'spent';
+      throw error;
+    }
   };
 }
 
@@ -86,8 +91,7 @@ function compile(node: Node, dropsEmpty: boolean): Matcher {
   switch (node.kind) {
     case 'set': {
       const { set } = node;
-      return (run, at, next) =>
-        step(run) && set[run.subject.charCodeAt(at)] === 1 && next(at + 1);
+      return (run, at, next) => step(run) && set[run.subject.charCodeAt(at)] === 1 && next(at + 1);
     }
     case 'assert': {
       const { what } = node;
@@ -147,20 +151,13 @@ function repeat(node: Extract<Node, { kind: 'repeat' }>, dropsEmpty: boolean): M
   const one = compile(body, dropsEmpty);
   const again = (run: Run, at: number, count: number, next: Next): boolean => {
     if (!step(run)) return false;
-    if (run.depth > MAX_DEPTH) {
-      run.steps.left = 0;
-      return false;
-    }
     const more = (): boolean => {
       if (count >= max) return false;
-      run.depth += 1;
-      const isFound = one(run, at, (end) => {
+      return one(run, at, (end) => {
         // A turn that took nothing is the last one.
         if (end === at && count >= min) return !dropsEmpty && next(end);
         return again(run, end, count + 1, next);
       });
-      run.depth -= 1;
-      return isFound;
     };
     if (count < min) return more();
     return mode === 'greedy' ? more() || next(at) : next(at) || more();

@@ -13,7 +13,13 @@ import { err, ok, type Result } from '../../util/result.ts';
 import type { MatchBudget } from '../table.ts';
 import { type Node, type Pattern, someNode } from './pattern-ast.ts';
 import { type Emitted, emit } from './pattern-emit.ts';
-import { type Captures, type Engine, engineOf, type Steps, startsAtStart } from './pattern-engine.ts';
+import {
+  type Captures,
+  type Engine,
+  engineOf,
+  type Steps,
+  startsAtStart,
+} from './pattern-engine.ts';
 import { type PcreFlags, parsePcre } from './pcre-parse.ts';
 import { isAmbiguous, longestEnd } from './posix-longest.ts';
 import { type PosixFlags, parsePosix } from './posix-parse.ts';
@@ -42,7 +48,8 @@ v8.setFlagsFromString('--enable-experimental-regexp-engine');
 
 /** `source` is latin1 text. The reason of a refusal is for the administrator. */
 export function compilePattern(source: string, dialect: Dialect): Result<CompiledPattern, string> {
-  const parsed = dialect.type === 'regexp' ? parsePosix(source, dialect) : parsePcre(source, dialect);
+  const parsed =
+    dialect.type === 'regexp' ? parsePosix(source, dialect) : parsePcre(source, dialect);
   if (!parsed.ok) return parsed;
   const pattern = parsed.value;
   const emitted = emit(pattern);
@@ -78,7 +85,9 @@ class Compiled implements CompiledPattern {
     if (!native || !isRight(native, subject)) {
       const found = this.#run(subject, 0, budget);
       if (found === null || found === 'spent') return found;
-      return this.#isLongest ? this.#longest(subject, found[0] ?? 0, budget) : textsOf(found, subject);
+      return this.#isLongest
+        ? this.#longest(subject, found[0] ?? 0, budget)
+        : textsOf(found, subject);
     }
     const start = performance.now();
     const found = native.regexp.exec(subject);
@@ -95,7 +104,12 @@ class Compiled implements CompiledPattern {
     return end === 'spent' ? end : textsOf(this.#run(subject, start, budget, end), subject);
   }
 
-  #run(subject: string, from: number, budget: MatchBudget, end?: number): Captures | null | 'spent' {
+  #run(
+    subject: string,
+    from: number,
+    budget: MatchBudget,
+    end?: number,
+  ): Captures | null | 'spent' {
     this.#engine ??= engineOf(this.#pattern, this.#isPosix);
     const engine = this.#engine;
     return withSteps(budget, (steps) => engine(subject, from, steps, end));
@@ -164,9 +178,7 @@ const hasGroupInRepeat = (root: Node): boolean =>
   someNode(
     root,
     (node) =>
-      node.kind === 'repeat' &&
-      node.max > 1 &&
-      someNode(node.body, ({ kind }) => kind === 'group'),
+      node.kind === 'repeat' && node.max > 1 && someNode(node.body, ({ kind }) => kind === 'group'),
   );
 
 /** Matchers are nested functions: a pattern may not be deeper than the stack. */

@@ -38,7 +38,8 @@ export function parseLine(
   const leave = (reason: string): Result<never, LineFault> => err({ reason, isLeftOut: true });
   const keyword = /^(endif|if)(?![a-z\d])/i.exec(text)?.[0].toLowerCase();
   if (keyword === 'endif') {
-    if (nesting === 0) return err({ reason: 'ignoring ENDIF without matching IF', isLeftOut: false });
+    if (nesting === 0)
+      return err({ reason: 'ignoring ENDIF without matching IF', isLeftOut: false });
     if (text.slice(5).trim() !== '') warn('ignoring extra text after ENDIF');
     return ok({ kind: 'endif' });
   }
@@ -51,7 +52,8 @@ export function parseLine(
     }
     return ok({ kind: 'if', conditions: [read.value.condition] });
   }
-  if (/^[a-z\d]/i.test(text)) return err({ reason: 'ignoring unrecognized request', isLeftOut: false });
+  if (/^[a-z\d]/i.test(text))
+    return err({ reason: 'ignoring unrecognized request', isLeftOut: false });
   return readRule(type, text, warn);
 }
 

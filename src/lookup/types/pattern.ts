@@ -70,7 +70,8 @@ export function patternTable(
     faults.push({ line, reason: 'IF has no matching ENDIF', isLeftOut: false });
   }
   const id = `${type} map ${name}`;
-  const lookup = (key: string, options: LookupOptions = {}): Lookup => search(id, rules, key, options);
+  const lookup = (key: string, options: LookupOptions = {}): Lookup =>
+    search(id, rules, key, options);
   return { table: { type, name, keys: 'pattern', lookup }, faults };
 }
 

@@ -147,7 +147,8 @@ export function readClass(
     const from = readMember(source, at, isQuoted);
     if (!from.ok) return from;
     at = from.value.next;
-    const isRange = !isQuoted && source[at] === '-' && !/^(?:\]|$)/.test(source.slice(at + 1, at + 2));
+    const isRange =
+      !isQuoted && source[at] === '-' && !/^(?:\]|$)/.test(source.slice(at + 1, at + 2));
     if (!isRange || typeof from.value.is !== 'number') {
       addTo(set, typeof from.value.is === 'number' ? oneByte(from.value.is) : from.value.is);
       continue;

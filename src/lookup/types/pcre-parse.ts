@@ -8,7 +8,14 @@
  */
 import { err, ok, type Result } from '../../util/result.ts';
 import { ALL, complement, foldSet, NEWLINE, oneByte, VERTICAL } from './byte-set.ts';
-import { type Assertion, EMPTY, lengthOf, type Node, type Pattern, someNode } from './pattern-ast.ts';
+import {
+  type Assertion,
+  EMPTY,
+  lengthOf,
+  type Node,
+  type Pattern,
+  someNode,
+} from './pattern-ast.ts';
 import { type Escape, readClass, readEscape } from './pcre-escape.ts';
 
 export type PcreFlags = {
@@ -179,20 +186,20 @@ class Parser {
     return this.#meant(read.value);
   }
 
-  #meant(escape: Escape): Node {
-    switch (escape.kind) {
+  #meant(read: Escape): Node {
+    switch (read.kind) {
       case 'byte':
-        return this.#byte(escape.code);
+        return this.#byte(read.code);
       case 'set':
-        return { kind: 'set', set: escape.set };
+        return { kind: 'set', set: read.set };
       case 'assert':
-        return { kind: 'assert', what: escape.what };
+        return { kind: 'assert', what: read.what };
       case 'back':
-        return this.#reference(escape.to);
+        return this.#reference(read.to);
       case 'text':
         return {
           kind: 'seq',
-          items: [...escape.text].map((char) => this.#byte(char.charCodeAt(0))),
+          items: [...read.text].map((char) => this.#byte(char.charCodeAt(0))),
         };
       case 'line-break': {
         const crlf: Node = { kind: 'seq', items: [this.#byte(0x0d), this.#byte(0x0a)] };

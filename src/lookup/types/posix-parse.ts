@@ -202,7 +202,8 @@ class Parser {
   #peek(isFirst = false): { readonly token: Token; readonly length: number } {
     const one = (token: Token) => ({ token, length: 1 });
     const char = this.#source[this.#at];
-    if (char === undefined || this.fault !== undefined) return { token: { kind: 'end' }, length: 0 };
+    if (char === undefined || this.fault !== undefined)
+      return { token: { kind: 'end' }, length: 0 };
     if (char === '\\') return this.#escape();
     if (char === '.') return one({ kind: 'any' });
     if (char === '[') return one({ kind: 'bracket' });
@@ -279,9 +280,7 @@ class Parser {
     const members = sort === ':' ? POSIX_CLASSES.get(name) : undefined;
     if (members) return members;
     if (sort !== ':' && name.length === 1) return name.charCodeAt(0);
-    this.#refuse(
-      sort === ':' ? 'Invalid character class name' : 'Invalid collation character',
-    );
+    this.#refuse(sort === ':' ? 'Invalid character class name' : 'Invalid collation character');
     return undefined;
   }
 }

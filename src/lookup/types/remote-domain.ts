@@ -35,9 +35,8 @@ export function domainFilter(value: string, openTable: OpenTable): Result<Domain
   if (!elements.ok) return elements;
   return ok((key) => {
     const at = key.lastIndexOf('@');
+    if (at < 1) return NO;
     const domain = key.slice(at + 1).toLowerCase();
-    // Unlike the manual, Postfix 3.7 lets `@domain` pass here; `%u` in the query stops it.
-    if (at < 0 || domain === '') return NO;
     return match(elements.value, 0, domain);
   });
 }

@@ -11,25 +11,27 @@ import type { LogicalLine } from '../../util/logical-lines.ts';
 /** Told of lines that are left out or cut short; `line` is 1-based. */
 export type OnFault = (line: number, reason: string) => void;
 
-const CHUNK = 1 << 20;
+const CHUNK = 1 << 17;
 const NEWLINE = 10;
 
 /** Text of an open file, cut at line ends; `isBytes`: a character is a byte. Throws what read(2) says. */
 export function* fileChunks(descriptor: number, isBytes = false): Generator<string, void, void> {
   const encoding = isBytes ? 'latin1' : 'utf8';
-  let rest: Buffer = Buffer.alloc(0);
+  let buffer = Buffer.allocUnsafe(CHUNK);
+  let kept = 0;
   for (;;) {
-    const buffer = Buffer.allocUnsafe(rest.length + CHUNK);
-    rest.copy(buffer);
-    const count = readSync(descriptor, buffer, rest.length, CHUNK, null);
-    const whole = buffer.subarray(0, rest.length + count);
+    // A line longer than the buffer.
+    if (kept === buffer.length) buffer = Buffer.concat([buffer, Buffer.allocUnsafe(buffer.length)]);
+    const count = readSync(descriptor, buffer, kept, buffer.length - kept, null);
+    const whole = buffer.subarray(0, kept + count);
     if (count === 0) {
-      if (whole.length > 0) yield whole.toString(encoding);
+      if (kept > 0) yield whole.toString(encoding);
       return;
     }
     const end = whole.lastIndexOf(NEWLINE) + 1;
     if (end > 0) yield whole.toString(encoding, 0, end);
-    rest = Buffer.from(whole.subarray(end));
+    kept = whole.length - end;
+    buffer.copyWithin(0, end, whole.length);
   }
 }
 
