@@ -36,23 +36,6 @@ export function openAccounts(file = '/etc/passwd'): AccountLookup {
   };
 }
 
-/** The account of a user id, read anew; for owners of alias files. */
-export function accountOfUid(
-  uid: number,
-  file = '/etc/passwd',
-): Result<Account | undefined, string> {
-  try {
-    for (const line of readFileSync(file, 'utf8').split('\n')) {
-      const [name, , id] = line.split(':');
-      if (name && id === String(uid)) return ok(findAccount(name, file));
-    }
-    return ok(undefined);
-  } catch (error) {
-    if (error instanceof Error && 'code' in error) return err(error.message);
-    throw error;
-  }
-}
-
 /** The id of a group by name; undefined when there is none. */
 export function findGroup(name: string, file = '/etc/group'): number | undefined {
   for (const line of readFileSync(file, 'utf8').split('\n')) {

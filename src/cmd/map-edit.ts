@@ -43,9 +43,12 @@ function createTable(tool: Tool, { type, name }: TableName): Result<void, string
   if (!INDEXED.has(type)) {
     return err(`unsupported dictionary type: ${type} does not support bulk-mode creation.`);
   }
-  const id = idOf(tool, name);
-  const { hasFileValues, isExact, isBytes } = id.format;
-  if (hasFileValues || isExact || isBytes) return checkOnly(tool, id, stat);
+  if (tool.options.hasFileValues) return checkOnly(tool, idOf(tool, name), stat);
+  // -f and -u say how this command asks; the index is the one that servers read.
+  const id: MapId = {
+    ...idOf(tool, name),
+    format: idOf(tool, name).format.isAliases ? { isAliases: true } : {},
+  };
   const { duplicates } = tool.options;
   const version = versionOf(stat);
   const built = buildNow({ id, version, isStrict: false, duplicates, mode: modeOf(tool, stat) });

@@ -38,8 +38,7 @@ export async function runTool(
   if (!config.ok) return fatal(name, io, config.error.map(({ text }) => text).join('; '));
   const { hasFileValues, isExact } = options;
   const isMessage = options.headers || options.body;
-  const isBytes =
-    options.isBytes || !config.value.smtputf8_enable || (isMessage && !options.demandsUtf8);
+  const isBytes = options.isBytes || (isMessage && !options.demandsUtf8);
   const context: LookupContext = {
     ...lookupContext(config.value, loggerOf(name, io)),
     format: { hasFileValues, isExact, isBytes },

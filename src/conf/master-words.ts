@@ -5,6 +5,7 @@
  * @see master(5), pipe(8)
  */
 import { readFileSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
 import { err, ok, type Result } from '../util/result.ts';
 import { splitList } from '../util/text.ts';
 import type { ConfigFault } from './main-cf.ts';
@@ -28,9 +29,14 @@ export function inetAddresses(
   const wanted = config.inet_protocols.toLowerCase();
   const isWanted = (address: string): boolean =>
     /\ball\b/.test(wanted) || wanted.includes(address.includes(':') ? 'ipv6' : 'ipv4');
+  const own = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
   const hosts = listed.flatMap((name) => {
-    if (name === 'all') return ['0.0.0.0', '::'];
-    if (name === 'loopback-only' || name === 'localhost') return ['127.0.0.1', '::1'];
+    // A machine without IPv6 is no fault, as in Postfix.
+    if (name === 'all')
+      return own.some(({ family }) => family === 'IPv6') ? ['0.0.0.0', '::'] : ['0.0.0.0'];
+    if (name === 'loopback-only' || name === 'localhost') {
+      return own.some(({ address }) => address === '::1') ? ['127.0.0.1', '::1'] : ['127.0.0.1'];
+    }
     if (name === '$myhostname' || name === config.myhostname) return ['0.0.0.0'];
     return [name.replaceAll(/^\[|\]$/g, '')];
   });

@@ -116,7 +116,7 @@ export const DELIVERY_PARAMS = {
   message_strip_characters: text('', 'Characters that are taken out, as C escapes.'),
   receive_override_options: text(
     '',
-    'Switch off, for one service: no_address_mappings, no_header_body_checks, no_milters, ' +
+    'Switch off, for one service: no_address_mappings, no_header_body_checks, ' +
       'no_unknown_recipient_checks.',
   ),
 

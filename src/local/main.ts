@@ -3,7 +3,7 @@ import { openAccounts } from '../agent/passwd.ts';
 import { serveAgent } from '../agent/service.ts';
 import { failService, type ServiceContext, startService } from '../daemon/start.ts';
 import { type Maps, openMaps } from '../lookup/maps.ts';
-import { lookupContext } from '../lookup/open.ts';
+import { lookupContext, sensitive } from '../lookup/open.ts';
 import { openResolver } from '../rewrite/resolve.ts';
 import type { LocalParts } from './job.ts';
 import { deliverLocal } from './local.ts';
@@ -23,8 +23,9 @@ type TableName =
 function openParts(context: ServiceContext): LocalParts {
   const { config, logger, service } = context;
   const tables = lookupContext(config, logger);
-  const open = (name: TableName): Maps => {
-    const maps = openMaps(name, config[name], tables);
+  const guarded = sensitive(tables);
+  const open = (name: TableName, from = tables): Maps => {
+    const maps = openMaps(name, config[name], from);
     return maps.ok ? maps.value : failService(context, reasons(maps.error));
   };
   const resolver = openResolver(config, tables);
@@ -33,8 +34,8 @@ function openParts(context: ServiceContext): LocalParts {
     config,
     logger,
     service: service.name,
-    aliases: open('alias_maps'),
-    mailboxCommands: open('mailbox_command_maps'),
+    aliases: open('alias_maps', guarded),
+    mailboxCommands: open('mailbox_command_maps', guarded),
     mailboxTransports: open('mailbox_transport_maps'),
     fallbackTransports: open('fallback_transport_maps'),
     resolver: resolver.value,

@@ -24,7 +24,7 @@ import {
   unsupportedTable,
 } from './types/memory.ts';
 import { withoutProxy } from './types/proxy.ts';
-import { isRemote, remoteTable } from './types/remote.ts';
+import { isRemote, remoteTable, UNPROVEN } from './types/remote.ts';
 import type { TextFormat } from './types/text.ts';
 import { unixTable } from './types/unix.ts';
 
@@ -44,6 +44,8 @@ export type LookupContext = {
   readonly rebuilds?: boolean;
   /** Any parameter of main.cf: proxy_read_maps, and `NAME_hosts` of `mysql:NAME`. */
   readonly parameter?: (name: string) => string | undefined;
+  /** Values become commands, files or user ids: no tables of servers that prove nothing. */
+  readonly isSensitive?: boolean;
   /** Tables already open in this process, by `type:name`. */
   readonly cache: Map<string, Table>;
 };
@@ -115,6 +117,11 @@ function refusedTable(name: string, reason: string, context: LookupContext): Tab
   return table;
 }
 
+/** For parameters whose values become commands, files or user ids. @see tcp_table(5) "SECURITY" */
+export function sensitive(context: LookupContext): LookupContext {
+  return { ...context, isSensitive: true, cache: new Map() };
+}
+
 /** End the idle connections of all tables: before a command ends. */
 export function closeTables({ cache }: Pick<LookupContext, 'cache'>): void {
   for (const table of cache.values()) table.close?.();
@@ -131,6 +138,9 @@ export function makeTable(
 
 function make(type: string, name: string, context: LookupContext): Result<Table, TableFault> {
   if (INDEXED.has(type)) return compiledTable(type, name, context);
+  if (context.isSensitive && UNPROVEN.has(type)) {
+    return err({ reason: `${type}:${name} map is not allowed for security-sensitive data` });
+  }
   if (isRemote(type)) {
     const { logger, parameter, cache } = context;
     const open = (spec: string) => openTable(spec, context);

@@ -10,9 +10,9 @@
 import { constants } from 'node:fs';
 import { open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { accountOfUid } from '../agent/passwd.ts';
 import { openDomainList } from '../lookup/match-list.ts';
 import type { LookupContext, TableFault } from '../lookup/open.ts';
+import { accountOfUid } from '../util/accounts.ts';
 import { err, ok, type Result } from '../util/result.ts';
 
 export const PROOF_SUFFIX = '.ask';

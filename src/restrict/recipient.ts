@@ -8,6 +8,7 @@
  */
 import { type Reply, reply } from '../mail/reply.ts';
 import type { Classified } from '../rewrite/resolve.ts';
+import { splitList } from '../util/text.ts';
 import type { AddressResolver, MailFacts, Resolved, RestrictParts } from './facts.ts';
 
 export type RelayVerdict = 'ours' | 'foreign' | { readonly refusal: Reply };
@@ -38,6 +39,8 @@ export async function unlistedRecipient(
   parts: Pick<RestrictParts, 'resolver' | 'config'>,
 ): Promise<Reply | undefined> {
   const { recipient = '' } = facts;
+  const overrides = splitList(parts.config.receive_override_options.toLowerCase());
+  if (overrides.includes('no_unknown_recipient_checks')) return undefined;
   const target = await parts.resolver.classify(recipient);
   if (target.kind === 'retry') return temporaryFailure(recipient);
   if (target.kind === 'invalid') {

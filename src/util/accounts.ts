@@ -5,6 +5,7 @@
  * identity (`initgroups`), never here.
  */
 import { readFileSync } from 'node:fs';
+import { err, ok, type Result } from './result.ts';
 
 export type Account = {
   readonly name: string;
@@ -42,6 +43,23 @@ function readLines(file: string): string[] {
     return readFileSync(file, 'utf8').split('\n');
   } catch (error) {
     if (error instanceof Error && 'code' in error) return [];
+    throw error;
+  }
+}
+
+/** The account of a user id, read anew. */
+export function accountOfUid(
+  uid: number,
+  file = '/etc/passwd',
+): Result<Account | undefined, string> {
+  try {
+    for (const line of readFileSync(file, 'utf8').split('\n')) {
+      const [name, , id] = line.split(':');
+      if (name && id === String(uid)) return ok(findAccount(name, file));
+    }
+    return ok(undefined);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return err(error.message);
     throw error;
   }
 }

@@ -2,7 +2,7 @@
 import { serveAgent } from '../agent/service.ts';
 import { failService, type ServiceContext, startService } from '../daemon/start.ts';
 import { type Maps, openMaps } from '../lookup/maps.ts';
-import { lookupContext } from '../lookup/open.ts';
+import { lookupContext, sensitive } from '../lookup/open.ts';
 import { openClasses } from '../rewrite/classes.ts';
 import { deliverVirtual, type VirtualParts } from './virtual.ts';
 
@@ -15,8 +15,9 @@ await startService<VirtualParts>('virtual', {
 function openParts(context: ServiceContext): VirtualParts {
   const { config, logger, service } = context;
   const tables = lookupContext(config, logger);
+  const guarded = sensitive(tables);
   const open = (name: 'virtual_mailbox_maps' | 'virtual_uid_maps' | 'virtual_gid_maps'): Maps => {
-    const maps = openMaps(name, config[name], tables);
+    const maps = openMaps(name, config[name], guarded);
     return maps.ok ? maps.value : failService(context, reasons(maps.error));
   };
   const classes = openClasses(config, tables);

@@ -64,11 +64,10 @@ const KEYS: readonly string[] = [
   ],
 ];
 
-/** Where some keys fail, these are asked one by one. */
-const SINGLE_KEYS: ReadonlySet<string> = new Set([
-  ...['joe@example.org', 'two@example.org', 'list@example.org', 'empty@example.org'],
-  ...['bare', 'nobody@example.org', 'a@x.y.z', "'"],
-]);
+/** Where some keys fail, these are asked one by one; all of them with COMPAT_LONG=1. */
+const SINGLE_KEYS: ReadonlySet<string> = new Set(
+  process.env['COMPAT_LONG'] ? KEYS : ['list@example.org', 'bare', 'nobody@example.org'],
+);
 
 before(async () => {
   if (options.skip) return;
@@ -127,6 +126,10 @@ const SQL: readonly Settings[] = [
   { query: "SELECT '%s" },
 ];
 
+/** Templates are the same code in all dialects: each of these in one of them; with COMPAT_LONG=1 in all. */
+const shareOf = (dialect: number): readonly Settings[] =>
+  SQL.filter((_, at) => process.env['COMPAT_LONG'] || at < 3 || at % 3 === dialect);
+
 const MYSQL: readonly Settings[] = [
   { query: "CALL one('%s')" },
   { query: "CALL none('%s')" },
@@ -151,17 +154,23 @@ const SQLITE: readonly Settings[] = [
 ];
 
 test('mysql:', options, (t) =>
-  compareAll(t, 'mysql', { ...login(), hosts: `127.0.0.1:${mariadb.port}` }, [...SQL, ...MYSQL]),
+  compareAll(t, 'mysql', { ...login(), hosts: `127.0.0.1:${mariadb.port}` }, [
+    ...shareOf(0),
+    ...MYSQL,
+  ]),
 );
 
 test('mysql: from main.cf', options, (t) => compareKeys(t, 'mysql:old', {}));
 
 test('pgsql:', options, (t) =>
-  compareAll(t, 'pgsql', { ...login(), hosts: `127.0.0.1:${postgres.port}` }, [...SQL, ...PGSQL]),
+  compareAll(t, 'pgsql', { ...login(), hosts: `127.0.0.1:${postgres.port}` }, [
+    ...shareOf(1),
+    ...PGSQL,
+  ]),
 );
 
 test('sqlite:', options, (t) =>
-  compareAll(t, 'sqlite', { dbpath: join(directory, 'db') }, [...SQL, ...SQLITE]),
+  compareAll(t, 'sqlite', { dbpath: join(directory, 'db') }, [...shareOf(2), ...SQLITE]),
 );
 
 const GROUPS = {
@@ -267,13 +276,18 @@ async function compareAll(
   more: readonly string[] = [],
 ): Promise<void> {
   const host = `${common['hosts'] ?? common['server_host']}`;
-  for (const [at, configuration] of configurations.entries()) {
-    const settings = Object.entries({ ...common, ...configuration }).map(([name, value]) => {
-      return [name, `${value}`.replace('HOST', host).replace('DIRECTORY', directory)];
-    });
-    const path = write(`${type}${at}.cf`, Object.fromEntries(settings));
-    await compareKeys(t, `${type}:${path}`, configuration, more);
-  }
+  const left = [...configurations.entries()];
+  const work = async (): Promise<void> => {
+    for (let next = left.shift(); next; next = left.shift()) {
+      const [at, configuration] = next;
+      const settings = Object.entries({ ...common, ...configuration }).map(([name, value]) => {
+        return [name, `${value}`.replace('HOST', host).replace('DIRECTORY', directory)];
+      });
+      const path = write(`${type}${at}.cf`, Object.fromEntries(settings));
+      await compareKeys(t, `${type}:${path}`, configuration, more);
+    }
+  };
+  await Promise.all(Array.from({ length: 4 }, work));
 }
 
 /** All keys at once; a few, one by one, when an error ends the list. */
@@ -284,9 +298,10 @@ async function compareKeys(
   more: readonly string[] = [],
 ): Promise<void> {
   const keys = [...KEYS, ...more];
+  const alone = more.slice(0, 2);
   const [theirs, ours] = await Promise.all([
-    outcomes(runTheirs, table, keys),
-    outcomes(runOurs, table, keys),
+    outcomes(runTheirs, table, keys, alone),
+    outcomes(runOurs, table, keys, alone),
   ]);
   for (const key of keys) {
     const [want, have] = [theirs.get(key), ours.get(key)];
@@ -311,6 +326,7 @@ async function outcomes(
   run: Run,
   table: string,
   keys: readonly string[],
+  more: readonly string[],
 ): Promise<Map<string, Outcome>> {
   const all = await run(['-q', '-', table], keys.map((key) => `${key}\n`).join(''));
   const found = new Map<string, Outcome>();
@@ -322,11 +338,15 @@ async function outcomes(
     }
     return found;
   }
-  for (const key of keys.filter((each) => SINGLE_KEYS.has(each) || !KEYS.includes(each))) {
-    const { status, out, error } = await run(['-q', key, table], '');
-    if (status === 0) found.set(key, { kind: 'value', text: out.replace(/\n$/, '') });
-    else found.set(key, { kind: /fatal/.test(error) ? 'error' : 'none', text: error });
-  }
+  // Debian's postmap takes a second to end with an error: all at once.
+  const few = keys.filter((each) => SINGLE_KEYS.has(each) || more.includes(each));
+  await Promise.all(
+    few.map(async (key) => {
+      const { status, out, error } = await run(['-q', key, table], '');
+      if (status === 0) found.set(key, { kind: 'value', text: out.replace(/\n$/, '') });
+      else found.set(key, { kind: /fatal/.test(error) ? 'error' : 'none', text: error });
+    }),
+  );
   return found;
 }
 

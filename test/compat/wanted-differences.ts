@@ -135,4 +135,13 @@ export const REMOTE_DIFFERENCES: readonly RemoteDifference[] = [
     reason: 'Postfix 3.7 talks Latin-1 to PostgreSQL; newer ones, and we, UTF-8',
     applies: ({ table, key }) => table.startsWith('pgsql:') && /[^\x00-\x7f]/.test(key),
   },
+  {
+    reason: "a backslash in E'%s' stays one; there a key could end the constant",
+    applies: ({ settings, key }) => key.includes('\\') && `${settings['query']}`.includes("E'"),
+  },
+  {
+    reason: 'socketmap: `OK` without a blank is an empty value since Postfix 3.11',
+    applies: ({ table, key, theirs, ours }) =>
+      table.startsWith('socketmap:') && key === "'" && theirs === 'none' && ours === '= ',
+  },
 ];

@@ -117,7 +117,7 @@ const controls: readonly [string, number, Experiment][] = [
 for (const [name, megabytes, experiment] of controls) {
   const options = { timeout: 240_000, ...needsRoot(), ...needs('eatmydata') };
   test(`ledger: control without sync: ${name}`, options, async (t) => {
-    const outcome = await onDisk(t, megabytes, { ...experiment, messages: 400 });
+    const outcome = await onDisk(t, megabytes, { ...experiment, messages: 400, powerCuts: 5 });
     if (!outcome) return;
     assert.ok(
       outcome.cuts.some(({ lost }) => lost.length > 0),

@@ -1,8 +1,10 @@
-/** The decisions about users' mail are on disk when the server has stopped or reloaded. */
+/** The decisions about users' mail are on disk when a process ends, as for a stop or a reload. */
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import { after, test } from 'node:test';
 import { Client } from '../smtpd/harness.ts';
+import { until } from '../support/instance.ts';
 import { PASSWORD, type Site, startSite } from '../support/site.ts';
 
 let site: Site | undefined;
@@ -26,10 +28,12 @@ async function refusedId({ ports }: Site): Promise<string> {
   return /\[([^\]]+)\]$/.exec(refusal)?.[1] ?? '';
 }
 
-test('a refusal just before a stop can be explained', async () => {
+test('a refusal just before its process ends can be explained', async () => {
   site = await startSite();
   const id = await refusedId(site);
-  await site.instance.postern('stop');
+  const pid = /smtpd\[(\d+)\]: connect from/.exec(site.instance.log())?.[1];
+  process.kill(Number(pid), 'SIGTERM');
+  await until('it has ended', () => !existsSync(`/proc/${pid}`));
   const explained = await site.instance.postern('explain', id);
   assert.equal(explained.code, 0, explained.stderr);
   assert.match(explained.stdout, /offsite=deny refuses x@far\.example/);

@@ -179,6 +179,8 @@ async function filler(world: World): Promise<void> {
   const { disk, fillDisk } = world.experiment;
   while (!world.isOver && fillDisk && disk) {
     await sleep(500 + (world.random() % 1_000));
+    // In turn while mail flows and while the disk is full.
+    if (world.snapshots.length % 2 === 0) cutPower(world);
     const free = disk.fill();
     world.fills += 1;
     await sleep(1_000 + (world.random() % 1_000));
@@ -246,7 +248,11 @@ type Snapshot = {
 /** Stop everything, note what was promised, and copy what the disk holds. */
 function cutPower(world: World): void {
   const { experiment, instance, ledgerFile, sink, snapshots } = world;
-  if (!experiment.disk || snapshots.length >= (experiment.powerCuts ?? 0)) return;
+  const { disk, powerCuts = 0, messages } = experiment;
+  if (!disk || snapshots.length >= powerCuts) return;
+  const acknowledged = (): string[] => readFileSync(ledgerFile, 'utf8').split('\n').slice(0, -1);
+  // Spread over the whole run.
+  if (acknowledged().length < (messages * (snapshots.length + 0.1)) / powerCuts) return;
   const tree = treeOf(instance.masterPid());
   const signal = (name: 'SIGSTOP' | 'SIGCONT'): void => {
     for (const pid of tree) {
@@ -258,11 +264,11 @@ function cutPower(world: World): void {
     }
   };
   signal('SIGSTOP');
-  const acknowledged = readFileSync(ledgerFile, 'utf8').split('\n').slice(0, -1);
+  const promised = acknowledged();
   const done = new Set([...sink.arrived.keys(), ...sink.bounced.keys()]);
-  const copy = experiment.disk.copy();
+  const copy = disk.copy();
   signal('SIGCONT');
-  snapshots.push({ copy, acknowledged, done });
+  snapshots.push({ copy, acknowledged: promised, done });
 }
 
 /** The ledger ids of what lies in a queue, bounces counted for what they return. */

@@ -35,6 +35,9 @@ export type RemoteOptions = {
   readonly openTable: OpenTable;
 };
 
+/** Neither the connection nor the server is authenticated. */
+export const UNPROVEN: ReadonlySet<string> = new Set(['tcp', 'socketmap', 'memcache']);
+
 export const isRemote = (type: string): boolean =>
   CONFIGURED.has(type) || type === 'tcp' || type === 'socketmap';
 

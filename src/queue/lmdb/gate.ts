@@ -26,8 +26,8 @@ import type { StoreFault } from '../store.ts';
 const LINGER_MS = 5;
 const POLL_MS = 1;
 const STALE_SIGN_MS = 100;
-/** One attempt to be alone; the sign is put up again before each. */
-const ATTEMPT_MS = 100;
+/** One attempt to be alone blocks the thread so long; the sign is put up again before each. */
+const ATTEMPT_MS = 20;
 /** A disk that takes longer is taken for dead. */
 const GATE_DEADLINE_MS = 60_000;
 const SQLITE_BUSY = 5;
@@ -71,18 +71,20 @@ export class Gate {
   }
 
   /**
-   * Run `action` while no other process writes, opens or closes, and this one does not write.
-   * Blocks the thread until it is alone: only for the start and end of a process.
+   * Run `action` while no other process writes, opens or closes, and this one does not write. For
+   * the start and end of a process.
    */
   async alone<T>(action: () => T | Promise<T>): Promise<Result<T, StoreFault>> {
     this.#release();
     const deadline = Date.now() + GATE_DEADLINE_MS;
     this.#db.exec(`PRAGMA busy_timeout = ${ATTEMPT_MS}`);
     try {
-      do {
-        if (Date.now() > deadline) return err(BLOCKED);
+      for (;;) {
         closeSync(openSync(this.#sign, 'a', 0o600));
-      } while (!attempt(() => this.#db.exec('BEGIN EXCLUSIVE')));
+        if (attempt(() => this.#db.exec('BEGIN EXCLUSIVE'))) break;
+        if (Date.now() > deadline) return err(BLOCKED);
+        await sleep(POLL_MS);
+      }
       try {
         return ok(await action());
       } finally {

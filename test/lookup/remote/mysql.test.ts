@@ -1,5 +1,6 @@
 /** mysql: tables against a real MariaDB server. */
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { MARIADB, type MariaDb, startMariaDb } from '../../support/mariadb.ts';
 import { needs } from '../../support/programs.ts';
@@ -135,6 +136,25 @@ test('the old parameters, in a file and in main.cf', options, async (t) => {
   );
 });
 
+/** As a site of today has it. */
+const SEED = `user = someone
+password = some_password
+dbname = customer_database
+table = mxaliases
+select_field = forw_addr
+where_field = alias
+additional_conditions = and status = 'paid'
+hosts = maildb1.example.org maildb2.example.org
+`;
+
+test('a file of the oldest kind opens without a word', (t) => {
+  const bench = remoteBench(t);
+  const path = bench.file('mysql-aliases.cf', {});
+  writeFileSync(path, SEED);
+  assert.equal(bench.named('mysql', path).keys, 'fixed');
+  assert.deepEqual(bench.warnings, []);
+});
+
 test('a Unix socket is preferred; an option file names it', options, async (t) => {
   const bench = remoteBench(t);
   const whose = {
@@ -146,7 +166,6 @@ test('a Unix socket is preferred; an option file names it', options, async (t) =
   const inet = settings({ ...whose, hosts: `inet:127.0.0.1:${server.port}` });
   assert.equal(await ask(bench.table('mysql', inet), 'x'), '127.0.0.1');
   const cnf = bench.file('my.cnf', {});
-  const { writeFileSync } = await import('node:fs');
   writeFileSync(
     cnf,
     `[mysqld]\nsocket=/no\n[client]\nsocket = "${server.socket}"\n[extra]\npassword=secret\n`,

@@ -30,6 +30,8 @@ const CASES: readonly (readonly [Settings, string, string])[] = [
   [{ query: 'SELECT goto FROM aliases WHERE address = "bare" AND \'%s\' <> ""' }, 'x', 'root'],
   [{ query: '', table: 'aliases', select_field: 'goto', where_field: 'address' }, 'bare', 'root'],
   [{ domain: 'example.net' }, 'joe@example.org', '<absent>'],
+  [{ domain: 'example.org', query: "SELECT '%d'" }, 'a@example.org', 'example.org'],
+  [{ domain: 'example.org', query: "SELECT '%d'" }, '@example.org', '<absent>'],
   [{ query: 'SELECT nonsense FROM' }, 'joe', '<retry>'],
   [{ query: 'SELECT x FROM missing' }, 'joe', '<retry>'],
   [{ query: "DELETE FROM aliases WHERE address <> '%s'" }, 'joe', '<retry>'],

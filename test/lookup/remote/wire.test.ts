@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { openTable, sensitive } from '../../../src/lookup/open.ts';
 import type { Table } from '../../../src/lookup/table.ts';
 import { withoutProxy } from '../../../src/lookup/types/proxy.ts';
 import { socketmapTable } from '../../../src/lookup/types/socketmap.ts';
@@ -11,6 +12,7 @@ import { tcpTable } from '../../../src/lookup/types/tcp.ts';
 import { type Answer, startSocketmap, startTcpTable } from '../../support/lookup-servers.ts';
 import { startMemcached } from '../../support/memcached.ts';
 import { needs } from '../../support/programs.ts';
+import { bench as lookupBench } from '../tables.ts';
 import { ask, HOSTILE_TEXTS, IMPOSSIBLE_TEXTS, remoteBench } from './bench.ts';
 
 const drop = (): void => undefined;
@@ -27,6 +29,9 @@ const TCP_REPLIES: Readonly<Record<string, string>> = {
   encoded: '200 a%20b%25%0a%c3%a9',
   plain: '200 a b',
   tab: '200\tvalue',
+  // More than was asked for: the rest must not answer the next question.
+  double: '200 first\n200 stale',
+  next: '200 fresh',
   absent: '500 no',
   later: '400 later',
   strange: '300 what',
@@ -40,6 +45,8 @@ const TCP_WANT: Readonly<Record<string, string>> = {
   encoded: 'a b%\n\u00e9',
   plain: 'a b',
   tab: 'value',
+  double: 'first',
+  next: 'fresh',
   absent: '<absent>',
   later: '<retry>',
   strange: '<retry>',
@@ -200,6 +207,28 @@ test('proxy: asks proxy_read_maps', () => {
     assert.equal(bare.ok ? bare.value : 'refused', want, `${spec} in ${approved}`);
     if (!bare.ok) assert.match(bare.error.reason, /add proxy:hash:\/a to proxy_read_maps/);
   }
+});
+
+test('what becomes a command or a file comes from no server that proves nothing', async (t) => {
+  const bench = lookupBench(t);
+  for (const spec of ['tcp:127.0.0.1:1', 'socketmap:inet:127.0.0.1:1:m', 'memcache:/no/such']) {
+    const table = openTable(spec, sensitive(bench));
+    assert.ok(table.ok);
+    const answer = await table.value.lookup('x');
+    assert.equal(answer.kind, 'misconfigured', spec);
+    assert.match(bench.warnings.join(), /map is not allowed for security-sensitive data/);
+  }
+  const plain = openTable('tcp:127.0.0.1:1', bench);
+  assert.ok(plain.ok && plain.value.keys === 'pattern');
+});
+
+test('openTable() refuses proxy: tables that proxy_read_maps lacks', async (t) => {
+  const bench = { ...lookupBench(t), parameter: () => 'proxy:static:yes' };
+  const kinds = ['proxy:static:yes', 'proxy:static:no', 'static:no'].map(async (spec) => {
+    const table = openTable(spec, bench);
+    return table.ok ? (await table.value.lookup('x')).kind : 'fault';
+  });
+  assert.deepEqual(await Promise.all(kinds), ['found', 'misconfigured', 'found']);
 });
 
 function raw(port: number, text: string): Promise<string> {
