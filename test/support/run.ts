@@ -23,7 +23,7 @@ const files = (wanted.length > 0 ? wanted : ['test']).flatMap((path) =>
 let passed = 0;
 let failed = 0;
 let skipped = 0;
-const stream = run({ files: files.sort(), concurrency: availableParallelism(), timeout: 600_000 });
+const stream = run({ files: files.sort(), concurrency: availableParallelism(), timeout: 240_000 });
 stream.on('test:pass', ({ details, skip }) => {
   if (details.type === 'suite') return;
   if (skip !== undefined && skip !== false) skipped += 1;

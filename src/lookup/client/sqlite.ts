@@ -66,7 +66,6 @@ export class SqliteFile {
       // Options of the process (test runners set some) are not for this thread.
       execArgv: [],
     });
-    worker.unref();
     worker.on('message', (reply: SqliteReply) => {
       const resolve = this.#waiting.get(reply.id);
       this.#waiting.delete(reply.id);
@@ -76,6 +75,8 @@ export class SqliteFile {
     });
     worker.on('error', (error) => this.#end(worker, lost(reasonOf(error))));
     worker.on('exit', () => this.#end(worker, lost('the thread ended')));
+    // After the listeners: adding one makes the process wait for the thread again.
+    worker.unref();
     return worker;
   }
 

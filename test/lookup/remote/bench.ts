@@ -7,6 +7,7 @@ import type { Lookup, Table } from '../../../src/lookup/table.ts';
 import { memoryTable } from '../../../src/lookup/types/memory.ts';
 import { remoteTable } from '../../../src/lookup/types/remote.ts';
 import type { OpenTable } from '../../../src/lookup/types/remote-domain.ts';
+import { ROOT, runProgram } from '../../support/instance.ts';
 
 export type Settings = Readonly<Record<string, string | number>>;
 
@@ -85,6 +86,24 @@ export function remoteBench(t: Pick<TestContext, 'after'>): RemoteBench {
 export async function ask(table: Table, key: string): Promise<string> {
   const answer: Lookup = await table.lookup(key);
   return answer.kind === 'found' ? answer.value : `<${answer.kind}>`;
+}
+
+/** In a process of its own: one lookup, no closing. Its output, once it has ended by itself. */
+export async function askElsewhere(type: string, path: string, key: string): Promise<string> {
+  const code = `
+    const { remoteTable } = await import('${ROOT}/src/lookup/types/remote.ts');
+    const logger = { warning: console.log };
+    const opened = remoteTable('${type}', '${path}', { logger, cache: {}, openTable: () => undefined });
+    console.log((await opened.value.lookup(${JSON.stringify(key)})).value);`;
+  const argv = ['--input-type=module', '-e', code];
+  const {
+    code: status,
+    stdout,
+    stderr,
+  } = await runProgram(process.execPath, argv, {
+    timeoutMs: 15_000,
+  });
+  return status === 0 ? stdout.trim() : `status ${status} ${stdout} ${stderr}`;
 }
 
 /** Keys that try to be more than keys, in every position of an address. */

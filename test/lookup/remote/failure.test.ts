@@ -12,7 +12,7 @@ import { needsPostgres, type Postgres, startPostgres } from '../../support/postg
 import { needs } from '../../support/programs.ts';
 import { SLAPD, type Slapd, SUFFIX, startSlapd } from '../../support/slapd.ts';
 import type { StoreProcess } from '../../support/store-process.ts';
-import { ask, type RemoteBench, remoteBench, type Settings } from './bench.ts';
+import { ask, askElsewhere, type RemoteBench, remoteBench, type Settings } from './bench.ts';
 
 const options = { ...needsPostgres(), ...needs(...MARIADB, ...SLAPD) };
 let mariadb: MariaDb;
@@ -112,6 +112,14 @@ for (const kind of KINDS) {
     await until('it answers again', async () => (await here(table)) === 'there', 10_000);
   });
 }
+
+test('idle connections keep no process alive', options, async (t) => {
+  const bench = remoteBench(t);
+  for (const { type, settings } of KINDS) {
+    const path = bench.file(`${type}.cf`, settings());
+    assert.equal(await askElsewhere(type, path, 'key'), 'there', type);
+  }
+});
 
 type Wrong = readonly [type: string, settings: Settings, said: RegExp];
 

@@ -4,7 +4,14 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
-import { ask, HOSTILE_TEXTS, IMPOSSIBLE_TEXTS, remoteBench, type Settings } from './bench.ts';
+import {
+  ask,
+  askElsewhere,
+  HOSTILE_TEXTS,
+  IMPOSSIBLE_TEXTS,
+  remoteBench,
+  type Settings,
+} from './bench.ts';
 
 const SCHEMA = `
   CREATE TABLE aliases (address TEXT, goto TEXT, extra TEXT);
@@ -140,4 +147,11 @@ test('a file that was removed and made anew is read anew', async (t) => {
   second.exec("UPDATE aliases SET goto = 'other' WHERE address = 'bare'");
   second.close();
   assert.equal(await ask(table, 'bare'), 'other');
+});
+
+test('an idle thread keeps no process alive', async (t) => {
+  const bench = remoteBench(t);
+  database(bench.directory).close();
+  const path = bench.file('ends.cf', { dbpath: join(bench.directory, 'db'), query: QUERY });
+  assert.equal(await askElsewhere('sqlite', path, 'bare'), 'root');
 });
