@@ -34,7 +34,13 @@ export async function readForward(
   const paths = splitList(config.forward_path).flatMap((pattern) => {
     // A path with $extension is for addresses that have one.
     if (name.extension === '' && /\$[{(]?extension/.test(pattern)) return [];
-    return [expand(pattern, (key) => settingOf(key, user, name, parts)).text];
+    return [
+      expand(
+        pattern,
+        (key) => settingOf(key, user, name, parts),
+        () => true,
+      ).text,
+    ];
   });
   for (const path of new Set(paths)) {
     if (!path.startsWith('/')) continue;

@@ -169,7 +169,8 @@ async function deliverUnknown(job: Job, name: LocalName, source: Source): Promis
   if ((await passOn(job, name, 'mailbox')) || (await passOn(job, name, 'fallback'))) return;
   const key = 'luser_relay';
   if (config.luser_relay !== '' && !source.chain.has(key)) {
-    const text = expand(config.luser_relay, valuesOf(name, job, undefined)).text;
+    // What senders write is not expanded again.
+    const text = expand(config.luser_relay, valuesOf(name, job, undefined), () => true).text;
     const chain = new Set(source.chain).add(key);
     const destination = { kind: 'address', address: text } as const;
     return expandDestinations(job, name, [destination], deeper({ ...source, chain }), deliverName);

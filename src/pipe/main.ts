@@ -4,6 +4,7 @@ import { findGroup } from '../agent/passwd.ts';
 import { serveAgent } from '../agent/service.ts';
 import { failService, type ServiceContext, startService } from '../daemon/start.ts';
 import { findAccount } from '../util/accounts.ts';
+import { parseTime } from '../util/time-unit.ts';
 import { deliverPipe, type PipeParts } from './pipe.ts';
 import { parsePipeArguments } from './settings.ts';
 
@@ -31,9 +32,9 @@ function openParts(context: ServiceContext): PipeParts {
 
 /** `<service>_time_limit`, else command_time_limit. */
 function timeLimit({ config, service }: ServiceContext): number {
-  const text = config.lookup(`${service.name}_time_limit`) ?? '';
-  const seconds = /^(\d{1,9})s?$/.exec(text)?.[1];
-  return seconds === undefined ? config.command_time_limit : Number(seconds);
+  const text = config.lookup(`${service.name}_time_limit`);
+  // A value that is no time is reported when the configuration is loaded.
+  return (text === undefined ? undefined : parseTime(text, 's')) ?? config.command_time_limit;
 }
 
 /** Neither root nor the owner of the queue may run commands. Without root: the caller. */

@@ -145,6 +145,12 @@ test('an unknown user bounces, reserved names do not, luser_relay catches', asyn
     relayed.forwards?.[0]?.recipients.map(({ address }) => address),
     ['nope@far.example'],
   );
+  const literal = await site('', { luser_relay: '$user@far.example' }).deliver('$domain');
+  assert.deepEqual(
+    literal.forwards?.[0]?.recipients.map(({ address }) => address),
+    ['$domain@far.example'],
+    'what the sender wrote is not expanded',
+  );
 });
 
 test('an alias delivers what is local and hands back the rest', async () => {
