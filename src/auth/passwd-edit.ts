@@ -7,20 +7,14 @@
 import {
   closeSync,
   constants,
-  fchmodSync,
-  fchownSync,
-  fsyncSync,
   openSync,
   readFileSync,
   realpathSync,
-  renameSync,
   rmSync,
   statSync,
-  writeFileSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
+import { type Rights, replaceFile } from '../util/replace-file.ts';
 import { err, ok, type Result } from '../util/result.ts';
-import { syncPath } from '../util/sync-path.ts';
 import { canonicalName } from './passwd-file.ts';
 
 const NEW_FILE_MODE = 0o640;
@@ -80,21 +74,10 @@ export function writePasswdFile(
         rmSync(lock, { force: true });
         return err(`${file} was changed by someone else meanwhile; try again`);
       }
-      if (before !== undefined) {
-        const { uid, gid: group, mode } = statSync(target);
-        if (process.getuid?.() === 0) fchownSync(descriptor, uid, group);
-        fchmodSync(descriptor, mode & 0o777);
-      } else {
-        if (process.getuid?.() === 0 && gid !== undefined) fchownSync(descriptor, 0, gid);
-        fchmodSync(descriptor, NEW_FILE_MODE);
-      }
-      writeFileSync(descriptor, text);
-      fsyncSync(descriptor);
+      replaceFile(descriptor, lock, target, text, rightsOf(target, before, gid));
     } finally {
       closeSync(descriptor);
     }
-    renameSync(lock, target);
-    syncPath(dirname(target));
     return ok(undefined);
   } catch (error) {
     if (fresh !== '') rmSync(fresh, { force: true });
@@ -103,6 +86,14 @@ export function writePasswdFile(
     }
     return err(`cannot write ${file}: ${messageOf(error)}`);
   }
+}
+
+function rightsOf(target: string, before: string | undefined, gid: number | undefined): Rights {
+  if (before === undefined) {
+    return { mode: NEW_FILE_MODE, ...(gid === undefined ? {} : { owner: { uid: 0, gid } }) };
+  }
+  const { uid, gid: group, mode } = statSync(target);
+  return { mode: mode & 0o777, owner: { uid, gid: group } };
 }
 
 const codeOf = (error: unknown): unknown =>

@@ -6,7 +6,6 @@
  * nothing knows; names that are going or gone, with what to write; a chroot column that cannot be
  * honoured; rows that a later one replaces. Each names file and line.
  */
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { compatibilityNotice, oldDefaultNotice } from '../conf/compatibility.ts';
 import { loadConfig } from '../conf/config.ts';
@@ -21,6 +20,7 @@ import { roleOf } from '../daemon/roles.ts';
 import { loadPolicies } from '../policy/sending-policy.ts';
 import { unknownRestrictions } from '../restrict/check-names.ts';
 import { unsupportedSetting } from '../smtpd/unsupported.ts';
+import { readOrNothing } from '../util/read-text.ts';
 import { checkNames } from './check-names.ts';
 import { unsupportedTables } from './check-tables.ts';
 import type { Io } from './main.ts';
@@ -50,16 +50,6 @@ export async function check(directory: string, io: Pick<Io, 'stdout' | 'stderr'>
   for (const text of found.faults) io.stderr(`postern: error: ${text}\n`);
   if (config.ok) noteOldDefaults(config.value, io);
   return found.faults.length > 0 ? 1 : 0;
-}
-
-/** What is missing is a fault already, found by those who need the file. */
-function readOrNothing(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    if (error instanceof Error && 'code' in error) return '';
-    throw error;
-  }
 }
 
 function scopeOf(

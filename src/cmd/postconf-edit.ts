@@ -4,23 +4,10 @@
  * Comments, blank lines and the place of what is replaced stay. The core takes and gives text; the
  * file is replaced as a whole by `editFile()`: a new file, synced, takes the old one's name.
  */
-import {
-  chmodSync,
-  chownSync,
-  closeSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
-import { dirname } from 'node:path';
+import { closeSync, openSync, readFileSync, realpathSync, rmSync, statSync } from 'node:fs';
 import { splitNameValue } from '../conf/name-value.ts';
+import { replaceFile } from '../util/replace-file.ts';
 import { err, ok, type Result } from '../util/result.ts';
-import { syncPath } from '../util/sync-path.ts';
 import { reasonOf } from './postconf-read.ts';
 
 export type EditMode = 'set' | 'exclude' | 'comment';
@@ -120,13 +107,9 @@ export function editFile<T extends { readonly text: string }>(
     const edited = edit(readFileSync(file, 'latin1'));
     if (!edited.ok) return edited;
     const { mode, uid, gid } = statSync(file);
-    writeAll(handle, Buffer.from(edited.value.text, 'latin1'));
-    if (process.getuid?.() === 0) chownSync(temporary, uid, gid);
-    chmodSync(temporary, mode & 0o7777);
-    fsyncSync(handle);
-    renameSync(temporary, file);
+    const content = Buffer.from(edited.value.text, 'latin1');
+    replaceFile(handle, temporary, file, content, { mode: mode & 0o7777, owner: { uid, gid } });
     isDone = true;
-    syncPath(dirname(file));
     return edited;
   } catch (error) {
     return err(`open ${path} for reading: ${reasonOf(error)}`);
@@ -150,8 +133,4 @@ function openExclusive(path: string): number {
     if (lock && Date.now() - lock.mtimeMs > LOCK_LIMIT_MS) rmSync(path, { force: true });
     else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOCK_POLL_MS);
   }
-}
-
-function writeAll(handle: number, bytes: Buffer): void {
-  for (let at = 0; at < bytes.length; ) at += writeSync(handle, bytes, at);
 }

@@ -1,8 +1,8 @@
 /** Which row of which table answered: a witness at each open table, and the line of its file. */
-import { readFileSync } from 'node:fs';
 import type { Lookup, Table } from '../lookup/table.ts';
 import { patternTable } from '../lookup/types/pattern.ts';
 import { type LogicalLine, logicalLines } from '../util/logical-lines.ts';
+import { readOrNothing } from '../util/read-text.ts';
 
 export type Origin = { readonly file: string; readonly line: number; readonly text: string };
 
@@ -53,7 +53,7 @@ const TEXT_TABLES: ReadonlySet<string> = new Set([
 function originOf({ type, name }: Table, key: string): Origin | undefined {
   const isPattern = type === 'regexp' || type === 'pcre';
   if (!name.startsWith('/') || !(isPattern || TEXT_TABLES.has(type))) return undefined;
-  const lines = [...logicalLines(readText(name))];
+  const lines = [...logicalLines(readOrNothing(name))];
   const found = isPattern ? patternLine(type, name, lines, key) : keyLine(lines, key);
   return found ? { file: name, line: found.line, text: found.text } : undefined;
 }
@@ -84,13 +84,4 @@ function patternLine(
     else low = middle + 1;
   }
   return lines[high - 1];
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    if (error instanceof Error && 'code' in error) return '';
-    throw error;
-  }
 }

@@ -8,7 +8,6 @@
  * Exit 0; 1 when an address cannot be delivered or the configuration is faulty; 64 for wrong usage;
  * 75 when a table cannot answer now.
  */
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cleanEnvelope, type RecipientParts } from '../cleanup/recipients.ts';
 import { openCleanupTables } from '../cleanup/tables.ts';
@@ -20,6 +19,7 @@ import { externalAddress, internalAddress } from '../mail/address.ts';
 import { openRecipientTables } from '../rewrite/recipients.ts';
 import { openResolver, type Resolution, type Resolver } from '../rewrite/resolve.ts';
 import { rewriteAddress } from '../rewrite/rewrite.ts';
+import { readOrNothing } from '../util/read-text.ts';
 import { err, ok, type Result } from '../util/result.ts';
 import { commandConfig } from './command-config.ts';
 import type { Io } from './main.ts';
@@ -183,7 +183,7 @@ class Report {
     this.#io = io;
     this.#config = config;
     this.#file = join(io.configDirectory, 'main.cf');
-    this.#lines = parseMainCf(this.#file, readText(this.#file)).assignments;
+    this.#lines = parseMainCf(this.#file, readOrNothing(this.#file)).assignments;
   }
 
   section(title: string): void {
@@ -211,14 +211,5 @@ class Report {
     const set = names.find((name) => this.#lines.has(name));
     if (set !== undefined) return ` (${this.#file}, line ${this.#lines.get(set)?.line})`;
     return names.length > 0 ? ' (default)' : '';
-  }
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    if (error instanceof Error && 'code' in error) return '';
-    throw error;
   }
 }

@@ -4,6 +4,8 @@
  *
  * @see mysql_table(5), pgsql_table(5), sqlite_table(5), ldap_table(5), memcache_table(5)
  */
+import { splitOutsideBraces } from '../util/text.ts';
+
 const words = (text: string): readonly string[] => text.trim().split(/\s+/);
 
 const SQL = `hosts user password dbname query domain result_format expansion_limit table
@@ -92,20 +94,5 @@ function clientOf(spec: string, isRecursive: boolean): DbmsUse[] {
 const inner = (text: string): string => text.replace(/^\{/, '').replace(/\}$/, '');
 
 /** Parts between commas and blanks; braces protect. */
-function splitParts(text: string): string[] {
-  const parts: string[] = [];
-  let level = 0;
-  let start = -1;
-  for (let at = 0; at <= text.length; at += 1) {
-    const char = text[at];
-    if (char === undefined || (level === 0 && ', \t\r\n'.includes(char))) {
-      if (start >= 0) parts.push(text.slice(start, at));
-      start = -1;
-      continue;
-    }
-    if (start < 0) start = at;
-    if (char === '{') level += 1;
-    else if (char === '}' && level > 0) level -= 1;
-  }
-  return parts;
-}
+const splitParts = (text: string): string[] =>
+  splitOutsideBraces(text, (char) => ', \t\r\n'.includes(char));

@@ -11,6 +11,7 @@
  */
 import { type LogicalLine, logicalLines } from '../util/logical-lines.ts';
 import { err, ok, type Result } from '../util/result.ts';
+import { splitOutsideBraces } from '../util/text.ts';
 import type { ConfigFault } from './main-cf.ts';
 import { splitNameValue } from './name-value.ts';
 
@@ -99,24 +100,8 @@ export function checkFields(words: readonly string[], text: string): string | un
 }
 
 /** Words between blanks; what stands between balanced braces is never split. */
-export function splitWords(text: string): string[] {
-  const words: string[] = [];
-  let level = 0;
-  let start = -1;
-  for (let at = 0; at < text.length; at += 1) {
-    const char = text[at] ?? '';
-    if (level === 0 && ' \t\r\n'.includes(char)) {
-      if (start >= 0) words.push(text.slice(start, at));
-      start = -1;
-      continue;
-    }
-    if (start < 0) start = at;
-    if (char === '{') level += 1;
-    else if (char === '}' && level > 0) level -= 1;
-  }
-  if (start >= 0) words.push(text.slice(start));
-  return words;
-}
+export const splitWords = (text: string): string[] =>
+  splitOutsideBraces(text, (char) => ' \t\r\n'.includes(char));
 
 /** Options as `-o name=value` and single words, then the arguments without their braces. */
 export function normalizeArguments(words: readonly string[]): {

@@ -8,13 +8,17 @@
  *
  * @see postconf(5) "lists", Postfix `CHARS_COMMA_SP` and `CHARS_BRACE`
  */
-export function splitList(text: string): string[] {
+export const splitList = (text: string): string[] =>
+  splitOutsideBraces(text, (char) => /[\s,]/.test(char));
+
+/** The parts between separators; one between balanced braces does not count. */
+export function splitOutsideBraces(text: string, isSeparator: (char: string) => boolean): string[] {
   const parts: string[] = [];
   let depth = 0;
   let start = -1;
   for (let at = 0; at < text.length; at += 1) {
     const char = text[at] ?? '';
-    if (depth === 0 && /[\s,]/.test(char)) {
+    if (depth === 0 && isSeparator(char)) {
       if (start >= 0) parts.push(text.slice(start, at));
       start = -1;
       continue;

@@ -3,7 +3,6 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { setTimeout } from 'node:timers/promises';
 import type { Io } from '../../src/cmd/main.ts';
 import type { QueueKeeper } from '../../src/queue/store.ts';
 import { testConfig } from '../support/config.ts';
@@ -34,9 +33,6 @@ export async function commandSite(): Promise<CommandSite> {
     run: async (command, stdin = '') => {
       let out = '';
       let err = '';
-      // The command opens the queue in this process, and blocks its thread until nobody writes; the
-      // store above gives its part of the gate back a few ms after its last write.
-      await setTimeout(20);
       const status = await command({
         stdin: Readable.from([stdin]),
         stdout: (text) => {

@@ -5,9 +5,9 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { utimesSync } from 'node:fs';
-import { Readable } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import { postmap } from '../../src/cmd/postmap.ts';
+import { runTool } from '../cmd/map-tools.ts';
 import { bench } from '../lookup/tables.ts';
 import { findProgram, needs } from '../support/programs.ts';
 import {
@@ -49,21 +49,8 @@ function theirs(site: Site, argv: readonly string[], input = '') {
   return { status, out: stdout, error: stderr };
 }
 
-async function ours({ directory }: Site, argv: readonly string[], input = '') {
-  let out = '';
-  let error = '';
-  const status = await postmap(argv, {
-    stdin: Readable.from([Buffer.from(input)]),
-    stdout: (text) => {
-      out += text;
-    },
-    stderr: (text) => {
-      error += text;
-    },
-    configDirectory: directory,
-  });
-  return { status, out, error };
-}
+const ours = (site: Site, argv: readonly string[], input = '') =>
+  runTool(postmap, argv, site, input);
 
 const answers = (out: string): Map<string, string> =>
   new Map(out.split('\n').flatMap((line) => (line === '' ? [] : [splitAnswer(line)])));

@@ -10,9 +10,9 @@ import { execFile } from 'node:child_process';
 import { chmodSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { Readable } from 'node:stream';
 import { after, before, type TestContext, test } from 'node:test';
 import { postmap } from '../../src/cmd/postmap.ts';
+import { runTool } from '../cmd/map-tools.ts';
 import { makeDirectory, removeDirectory } from '../support/instance.ts';
 import { startSocketmap } from '../support/lookup-servers.ts';
 import { MARIADB, type MariaDb, startMariaDb } from '../support/mariadb.ts';
@@ -367,21 +367,7 @@ function runTheirs(argv: readonly string[], input: string): ReturnType<Run> {
   });
 }
 
-async function runOurs(argv: readonly string[], input: string): ReturnType<Run> {
-  let out = '';
-  let error = '';
-  const status = await postmap(argv, {
-    stdin: Readable.from([Buffer.from(input)]),
-    stdout: (text) => {
-      out += text;
-    },
-    stderr: (text) => {
-      error += text;
-    },
-    configDirectory: directory,
-  });
-  return { status, out, error };
-}
+const runOurs: Run = (argv, input) => runTool(postmap, argv, { directory }, input);
 
 function write(name: string, settings: Settings): string {
   const path = join(directory, name);

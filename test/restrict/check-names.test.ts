@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { unknownRestrictions } from '../../src/restrict/check-names.ts';
-import { play, startSmtpd } from '../smtpd/harness.ts';
+import { playSession } from '../smtpd/harness.ts';
 import { testConfig } from '../support/config.ts';
 
 const said = (main: Readonly<Record<string, string>>): string[] =>
@@ -35,21 +35,15 @@ for (const [list, expected] of CASES) {
 }
 
 for (const [list] of CASES.filter(([, expected]) => expected.length > 0)) {
-  test(`mail that reaches it is refused: ${list}`, async () => {
-    const smtpd = await startSmtpd({ main: { smtpd_client_restrictions: list } });
-    try {
-      await play(
-        await smtpd.client(),
-        `S: 220 *
+  test(`mail that reaches it is refused: ${list}`, () =>
+    playSession(
+      `S: 220 *
          C: HELO c
          S: 250 *
          C: MAIL FROM:<a@b.example>
          S: 250 *
          C: RCPT TO:<user@example.org>
          S: 451 4.3.5 Server configuration error`,
-      );
-    } finally {
-      await smtpd.close();
-    }
-  });
+      { main: { smtpd_client_restrictions: list } },
+    ));
 }

@@ -1,7 +1,7 @@
 /** Dialogs as transcripts: what Postfix answers, we answer. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type HarnessOptions, play, startSmtpd } from './harness.ts';
+import { type HarnessOptions, play, playSession, startSmtpd } from './harness.ts';
 
 const DIALOGS: readonly (readonly [string, string, HarnessOptions?])[] = [
   [
@@ -293,14 +293,7 @@ const DIALOGS: readonly (readonly [string, string, HarnessOptions?])[] = [
 ];
 
 for (const [name, transcript, options] of DIALOGS) {
-  test(name, async () => {
-    const smtpd = await startSmtpd(options);
-    try {
-      await play(await smtpd.client(), transcript);
-    } finally {
-      await smtpd.close();
-    }
-  });
+  test(name, () => playSession(transcript, options));
 }
 
 test('the log of a message is in the shape that pflogsumm reads', async () => {

@@ -238,6 +238,16 @@ export class Client {
   }
 }
 
+/** One session with a server of its own. */
+export async function playSession(transcript: string, options?: HarnessOptions): Promise<void> {
+  const smtpd = await startSmtpd(options);
+  try {
+    await play(await smtpd.client(), transcript);
+  } finally {
+    await smtpd.close();
+  }
+}
+
 /** Play a transcript: `C:` lines are sent, `S:` lines (regular expressions or texts) are expected. */
 export async function play(client: Client, transcript: string): Promise<void> {
   for (const line of transcript

@@ -149,3 +149,19 @@ export const HOSTILE_TEXTS: readonly string[] = [
 
 /** Keys that no table can have: a C string ends at NUL, and half a surrogate is no character. */
 export const IMPOSSIBLE_TEXTS: readonly string[] = ['a\0b', '\0', "a\0' OR 1=1 -- ", 'a\ud800b'];
+
+/** The answer of `type:FILE`, `<fault>` where it cannot be opened. */
+export async function askOrFault(
+  bench: RemoteBench,
+  type: string,
+  settings: Settings,
+  key: string,
+): Promise<string> {
+  let table: Table;
+  try {
+    table = bench.table(type, settings);
+  } catch {
+    return '<fault>';
+  }
+  return ask(table, key);
+}

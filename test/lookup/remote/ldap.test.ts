@@ -4,7 +4,14 @@ import { after, before, test } from 'node:test';
 import { checkPassword, loadLdap } from '../../../src/lookup/client/ldap.ts';
 import { needs } from '../../support/programs.ts';
 import { ADMIN, SLAPD, type Slapd, SUFFIX, startSlapd } from '../../support/slapd.ts';
-import { ask, HOSTILE_TEXTS, IMPOSSIBLE_TEXTS, remoteBench, type Settings } from './bench.ts';
+import {
+  ask,
+  askOrFault,
+  HOSTILE_TEXTS,
+  IMPOSSIBLE_TEXTS,
+  remoteBench,
+  type Settings,
+} from './bench.ts';
 
 const options = needs(...SLAPD);
 let server: Slapd;
@@ -200,12 +207,7 @@ const CASES: readonly (readonly [Settings, string, string])[] = [
 test('settings, keys and what they give', options, async (t) => {
   const bench = remoteBench(t);
   for (const [more, key, want] of CASES) {
-    let got: string;
-    try {
-      got = await ask(bench.table('ldap', settings(more)), key);
-    } catch {
-      got = '<fault>';
-    }
+    const got = await askOrFault(bench, 'ldap', settings(more), key);
     const sorted = got.split(',').sort().join();
     assert.equal(sorted, want.split(',').sort().join(), `${JSON.stringify(more)} ${key}`);
   }

@@ -4,7 +4,14 @@ import { writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { MARIADB, type MariaDb, startMariaDb } from '../../support/mariadb.ts';
 import { needs } from '../../support/programs.ts';
-import { ask, HOSTILE_TEXTS, IMPOSSIBLE_TEXTS, remoteBench, type Settings } from './bench.ts';
+import {
+  ask,
+  askOrFault,
+  HOSTILE_TEXTS,
+  IMPOSSIBLE_TEXTS,
+  remoteBench,
+  type Settings,
+} from './bench.ts';
 
 const options = needs(...MARIADB);
 let server: MariaDb;
@@ -106,12 +113,7 @@ const CASES: readonly Case[] = [
 test('settings, keys and what they give', options, async (t) => {
   const bench = remoteBench(t);
   for (const [more, key, want] of CASES) {
-    let got: string;
-    try {
-      got = await ask(bench.table('mysql', settings(more)), key);
-    } catch {
-      got = '<fault>';
-    }
+    const got = await askOrFault(bench, 'mysql', settings(more), key);
     assert.equal(got, want, `${JSON.stringify(more)} ${key}`);
   }
 });

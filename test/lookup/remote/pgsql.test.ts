@@ -2,7 +2,14 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { needsPostgres, type Postgres, startPostgres } from '../../support/postgres.ts';
-import { ask, HOSTILE_TEXTS, IMPOSSIBLE_TEXTS, remoteBench, type Settings } from './bench.ts';
+import {
+  ask,
+  askOrFault,
+  HOSTILE_TEXTS,
+  IMPOSSIBLE_TEXTS,
+  remoteBench,
+  type Settings,
+} from './bench.ts';
 
 const options = needsPostgres();
 let server: Postgres;
@@ -86,12 +93,7 @@ const CASES: readonly (readonly [Settings, string, string])[] = [
 test('settings, keys and what they give', options, async (t) => {
   const bench = remoteBench(t);
   for (const [more, key, want] of CASES) {
-    let got: string;
-    try {
-      got = await ask(bench.table('pgsql', settings(more)), key);
-    } catch {
-      got = '<fault>';
-    }
+    const got = await askOrFault(bench, 'pgsql', settings(more), key);
     assert.equal(got, want, `${JSON.stringify(more)} ${key}`);
   }
 });

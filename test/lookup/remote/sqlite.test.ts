@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import {
   ask,
   askElsewhere,
+  askOrFault,
   HOSTILE_TEXTS,
   IMPOSSIBLE_TEXTS,
   remoteBench,
@@ -58,12 +59,7 @@ test('settings, keys and what they give', async (t) => {
   const path = join(bench.directory, 'db');
   database(bench.directory).close();
   for (const [more, key, want] of CASES) {
-    let got: string;
-    try {
-      got = await ask(bench.table('sqlite', { dbpath: path, query: QUERY, ...more }), key);
-    } catch {
-      got = '<fault>';
-    }
+    const got = await askOrFault(bench, 'sqlite', { dbpath: path, query: QUERY, ...more }, key);
     assert.equal(got, want, `${JSON.stringify(more)} ${key}`);
   }
   assert.match(
